@@ -1,0 +1,3 @@
+pub(crate) mod database;
+pub(crate) mod log;
+pub(crate) mod service;

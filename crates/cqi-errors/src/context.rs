@@ -1,0 +1,48 @@
+use std::borrow::Cow;
+
+use crate::{BoxError, Error, Kind, Result};
+
+/// Adds context or a kind to the error of a result.
+pub trait ResultExt<T> {
+    /// Wraps the error in a message that says what was being done; the kind stays.
+    ///
+    /// # Errors
+    /// The error of the result, wrapped; a foreign error gets the kind [`Kind::of`] finds.
+    fn context(self, message: impl Into<Cow<'static, str>>) -> Result<T>;
+
+    /// Like [`context`](ResultExt::context), with a message that is made only on failure.
+    ///
+    /// # Errors
+    /// As for [`context`](ResultExt::context).
+    fn with_context<M: Into<Cow<'static, str>>>(self, message: impl FnOnce() -> M) -> Result<T>;
+
+    /// Sets the kind of the error; the message stays.
+    ///
+    /// # Errors
+    /// The error of the result with the given kind.
+    fn kind(self, kind: Kind) -> Result<T>;
+}
+
+impl<T, E: Into<BoxError>> ResultExt<T> for std::result::Result<T, E> {
+    fn context(self, message: impl Into<Cow<'static, str>>) -> Result<T> {
+        self.map_err(|error| wrap(error.into(), message.into()))
+    }
+
+    fn with_context<M: Into<Cow<'static, str>>>(self, message: impl FnOnce() -> M) -> Result<T> {
+        self.map_err(|error| wrap(error.into(), message().into()))
+    }
+
+    fn kind(self, kind: Kind) -> Result<T> {
+        self.map_err(|error| match error.into().downcast::<Error>() {
+            Ok(error) => error.with_kind(kind),
+            Err(foreign) => Error::new(kind, foreign.to_string()).with_source(foreign),
+        })
+    }
+}
+
+fn wrap(error: BoxError, message: Cow<'static, str>) -> Error {
+    match error.downcast::<Error>() {
+        Ok(error) => error.context(message),
+        Err(foreign) => Error::new(Kind::of(foreign.as_ref()), message).with_source(foreign),
+    }
+}
