@@ -1,0 +1,2 @@
+/// The prepared statements of one session.
+pub(crate) struct Statements;

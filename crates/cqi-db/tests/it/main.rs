@@ -1,0 +1,1 @@
+//! Behaviour of the pool against a real PostgreSQL.
