@@ -43,6 +43,6 @@ impl<T, E: Into<BoxError>> ResultExt<T> for std::result::Result<T, E> {
 fn wrap(error: BoxError, message: Cow<'static, str>) -> Error {
     match error.downcast::<Error>() {
         Ok(error) => error.context(message),
-        Err(foreign) => Error::new(Kind::of(foreign.as_ref()), message).with_source(foreign),
+        Err(foreign) => Error::wrap(foreign, message),
     }
 }

@@ -3,7 +3,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
 
-use crate::Kind;
+use crate::{Kind, foreign};
 
 /// A boxed error of any type, as a cause.
 pub type BoxError = Box<dyn StdError + Send + Sync + 'static>;
@@ -14,7 +14,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// An error that says what it means: its [`Kind`] decides status codes and retries.
 ///
 /// It is one word wide. `Display` shows the outermost message alone, `{:#}` the whole chain on one
-/// line; both are for operators. What a client may see is [`public_message`](Error::public_message).
+/// line (a cause that its wrapper's text already ends with is not said twice), `Debug` the kind and
+/// the chain; all are for operators. What a client may see is
+/// [`public_message`](Error::public_message).
 ///
 /// ```
 /// use cqi_errors::{Error, Kind, ResultExt};
@@ -141,21 +143,35 @@ impl Error {
         self
     }
 
-    /// Wraps the error in a message that says what was being done; kind, public text and suggested
-    /// delay stay.
+    /// Wraps the error in a message that says what was being done; kind, public text, field and
+    /// suggested delay move to the outside.
     #[must_use]
-    pub fn context(self, message: impl Into<Cow<'static, str>>) -> Self {
-        let (kind, public) = (self.0.kind, self.0.public.clone());
-        let (field, retry_after) = (self.0.field.clone(), self.0.retry_after);
-        let source = Some(self.into());
+    pub fn context(mut self, message: impl Into<Cow<'static, str>>) -> Self {
         Self(Box::new(Repr {
-            kind,
+            kind: self.0.kind,
             message: message.into(),
-            public,
-            field,
-            retry_after,
-            source,
+            public: self.0.public.take(),
+            field: self.0.field.take(),
+            retry_after: self.0.retry_after,
+            source: Some(self.into()),
         }))
+    }
+
+    /// Wraps a foreign error; a CQI error within it lends its public text, field and delay.
+    pub(crate) fn wrap(source: BoxError, message: Cow<'static, str>) -> Self {
+        let mut error = Self::new(Kind::of(source.as_ref()), message);
+        if let Some(inner) = foreign::find(source.as_ref()) {
+            error.0.public.clone_from(&inner.0.public);
+            error.0.field.clone_from(&inner.0.field);
+            error.0.retry_after = inner.0.retry_after;
+        }
+        #[cfg(feature = "grpc")]
+        if error.0.retry_after.is_none() {
+            error.0.retry_after = foreign::chain(source.as_ref())
+                .find_map(|error| error.downcast_ref())
+                .and_then(crate::grpc::retry_after);
+        }
+        error.with_source(source)
     }
 
     /// Changes the kind; a public text written for another kind is dropped.
@@ -186,35 +202,7 @@ impl Error {
     pub fn field(&self) -> Option<&str> {
         self.0.field.as_deref()
     }
-}
 
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.message)?;
-        if f.alternate() {
-            let mut cause = self.source();
-            while let Some(error) = cause {
-                write!(f, ": {error}")?;
-                cause = error.source();
-            }
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Debug for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {self:#}", self.0.kind)
-    }
-}
-
-impl StdError for Error {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.0.source.as_deref().map(|source| source as _)
-    }
-}
-
-impl Error {
     /// Returns the text a client may see: the one given for it, unless the kind is the service's own
     /// failure, whose text is always generic.
     #[must_use]
@@ -232,5 +220,34 @@ impl Error {
             Kind::Cancelled => "the request was cancelled",
         };
         self.0.public.as_deref().unwrap_or(generic)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.message)?;
+        if f.alternate() {
+            let mut said = self.0.message.clone();
+            for cause in foreign::chain(self).skip(1) {
+                let text = cause.to_string();
+                if !said.ends_with(&text) {
+                    write!(f, ": {text}")?;
+                }
+                said = text.into();
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {self:#}", self.0.kind)
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source.as_deref().map(|source| source as _)
     }
 }

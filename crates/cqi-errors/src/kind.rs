@@ -1,8 +1,7 @@
 use std::error::Error as StdError;
 use std::fmt;
-use std::io;
 
-use crate::Error;
+use crate::{Error, foreign};
 
 /// Says what an error means to its caller: whether to retry, and which status a client gets.
 ///
@@ -50,19 +49,43 @@ impl Kind {
     /// Returns the kind of the first CQI error in the chain, else that of the first foreign error
     /// CQI can classify, else [`Kind::Unknown`].
     ///
+    /// A foreign error tells of the service's own files, sockets and dependencies, never of what
+    /// its client sent. So no I/O error becomes a client's 4xx: a missing file of the service is not
+    /// the client's 404, and a refused `open` is not the client's 403. Say it with
+    /// [`ResultExt::kind`](crate::ResultExt::kind) where the file *is* what the client asked for.
+    ///
+    /// | [`io::ErrorKind`] | Kind | Because |
+    /// |---|---|---|
+    /// | `TimedOut` | [`Timeout`](Kind::Timeout) | the work may have been done |
+    /// | `ConnectionRefused`, `ConnectionReset`, `ConnectionAborted`, `NotConnected`, `BrokenPipe`, `UnexpectedEof` | [`Temporary`](Kind::Temporary) | a peer restarted or went away |
+    /// | `HostUnreachable`, `NetworkUnreachable`, `NetworkDown` | [`Temporary`](Kind::Temporary) | the network may come back |
+    /// | `AddrInUse`, `AddrNotAvailable` | [`Temporary`](Kind::Temporary) | a port is free again soon, be it held by the process before or one of the ephemeral ones |
+    /// | `Interrupted`, `WouldBlock`, `ResourceBusy`, `ExecutableFileBusy`, `Deadlock`, `StaleNetworkFileHandle`, `OutOfMemory`, no descriptors left (`EMFILE`, `ENFILE`) | [`Temporary`](Kind::Temporary) | another holds what is needed, for now |
+    /// | `NotFound`, `PermissionDenied`, `AlreadyExists`, `NotADirectory`, `IsADirectory`, `DirectoryNotEmpty`, `ReadOnlyFilesystem`, `StorageFull`, `QuotaExceeded`, `FileTooLarge`, `NotSeekable`, `CrossesDevices`, `TooManyLinks`, `InvalidFilename` | [`Permanent`](Kind::Permanent) | somebody must change the host first |
+    /// | `InvalidInput`, `InvalidData`, `Unsupported`, `ArgumentListTooLong`, `WriteZero` | [`Permanent`](Kind::Permanent) | the same call fails in the same way |
+    /// | `Other` and what has no name yet | that of its cause, else [`Unknown`](Kind::Unknown) | nothing is known |
+    ///
+    /// With feature `tokio`, `tokio::time::error::Elapsed` is [`Timeout`](Kind::Timeout); with
+    /// feature `grpc`, a `tonic::Status` has the kind of its code.
+    ///
+    /// [`io::ErrorKind`]: std::io::ErrorKind
+    ///
     /// ```
+    /// use std::io;
+    ///
     /// use cqi_errors::{Error, Kind};
     ///
-    /// let io = std::io::Error::other(Error::not_found("asset", "btc"));
-    /// assert_eq!(Kind::of(&io), Kind::NotFound);
+    /// let wrapped = io::Error::other(Error::not_found("asset", "btc"));
+    /// assert_eq!(Kind::of(&wrapped), Kind::NotFound);
+    ///
+    /// let missing_file = io::Error::from(io::ErrorKind::NotFound);
+    /// assert_eq!(Kind::of(&missing_file), Kind::Permanent);
     /// ```
     #[must_use]
     pub fn of(error: &(dyn StdError + 'static)) -> Self {
-        let chain = || std::iter::successors(Some(error), |error| next(*error));
-        chain()
-            .find_map(|error| error.downcast_ref::<Error>())
+        foreign::find(error)
             .map(Error::kind)
-            .or_else(|| chain().find_map(foreign))
+            .or_else(|| foreign::chain(error).find_map(foreign::classify))
             .unwrap_or(Self::Unknown)
     }
 
@@ -98,32 +121,5 @@ impl Kind {
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
-    }
-}
-
-/// `io::Error::source` skips the error it wraps, so the chain steps into it by hand.
-fn next<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 'static)> {
-    match error
-        .downcast_ref::<io::Error>()
-        .and_then(io::Error::get_ref)
-    {
-        Some(inner) => Some(inner),
-        None => error.source(),
-    }
-}
-
-fn foreign(error: &(dyn StdError + 'static)) -> Option<Kind> {
-    error
-        .downcast_ref::<io::Error>()
-        .map(|error| of_io(error.kind()))
-}
-
-fn of_io(kind: io::ErrorKind) -> Kind {
-    use io::ErrorKind as Io;
-    match kind {
-        Io::NotFound => Kind::NotFound,
-        Io::TimedOut => Kind::Timeout,
-        Io::InvalidInput => Kind::InvalidInput,
-        _ => Kind::Permanent,
     }
 }
