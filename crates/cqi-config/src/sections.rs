@@ -1,3 +1,11 @@
+pub(crate) mod auth;
+pub(crate) mod cache;
 pub(crate) mod database;
+pub(crate) mod event_bus;
+pub(crate) mod health;
 pub(crate) mod log;
+pub(crate) mod metrics;
+mod rules;
+pub(crate) mod server;
 pub(crate) mod service;
+pub(crate) mod tracing;
