@@ -5,12 +5,19 @@
     reason = "a command speaks to a person"
 )]
 
+mod bench;
 mod ci;
 mod coverage;
+#[cfg(feature = "servers")]
+mod demo;
+#[cfg(feature = "servers")]
+mod keeper;
 mod layering;
 mod servers;
 mod steps;
 mod tools;
+#[cfg(feature = "servers")]
+mod wait;
 mod workspace;
 
 use std::env;
@@ -23,8 +30,12 @@ usage: cargo xtask <task>
 
   ci                   every check: format, lints, layering, tests on real servers, docs, features, packages
   ci --quick           the same without the tests that need a server
-  layering             the dependency arrows and manifests against crates/README.md
+  demo                 the example service on a private PostgreSQL, driven by a client
+  up | down | env      PostgreSQL for people: start it, stop it, print its settings for `eval`
+  bench [name]         side by side with other libraries, a table of ratios
   coverage [--min 90]  line coverage of each crate by its own tests
+  codegen [--check]    write the generated files, or fail where they are not up to date
+  layering             the dependency arrows and manifests against crates/README.md
 ";
 
 fn main() -> ExitCode {
@@ -48,11 +59,25 @@ fn run(args: &[&str]) -> Result<()> {
         ["ci"] => ci::run(ci::Scope::Full),
         ["ci", "--quick"] => ci::run(ci::Scope::Quick),
         ["layering"] => layering::run(),
+        ["bench"] => bench::run(None),
+        ["bench", name] => bench::run(Some(name)),
         ["coverage"] => coverage::run(90.0),
         ["coverage", "--min", min] => coverage::run(
             min.parse()
                 .with_context(|| format!("`{min}` is no percentage"))?,
         ),
+        #[cfg(feature = "servers")]
+        ["demo"] => demo::run(),
+        #[cfg(feature = "servers")]
+        ["up"] => keeper::up(),
+        #[cfg(feature = "servers")]
+        ["down"] => keeper::down(),
+        #[cfg(feature = "servers")]
+        ["env"] => keeper::env(),
+        #[cfg(feature = "servers")]
+        [keeper::TASK] => keeper::keep(),
+        #[cfg(not(feature = "servers"))]
+        ["demo" | "up" | "down" | "env"] => workspace::again_with("servers", args),
         _ => bail!("no such task: {}\n\n{HELP}", args.join(" ")),
     }
 }

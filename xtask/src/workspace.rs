@@ -95,6 +95,14 @@ pub(crate) fn on_path(program: &str) -> bool {
         .is_some_and(|path| env::split_paths(&path).any(|folder| folder.join(program).is_file()))
 }
 
+/// Runs a task in a build of xtask that has what the task needs.
+#[cfg(not(all(feature = "codegen", feature = "servers")))]
+pub(crate) fn again_with(feature: &str, args: &[&str]) -> Result<()> {
+    let mut command = cargo(["run", "--package", "xtask", "--features", feature, "--"]);
+    let status = command.args(args).status().context("cannot start cargo")?;
+    std::process::exit(status.code().unwrap_or(1))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,0 +1,110 @@
+//! The example as a process: its settings, its log, its end.
+
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::client::Client;
+use crate::wait::wait_until;
+use crate::workspace::{self, cargo};
+
+/// The package, and the folder under `examples/`.
+const NAME: &str = "simple";
+
+/// A running service; killed when dropped.
+pub(super) struct Service {
+    child: Child,
+    port: u16,
+    log: Option<thread::JoinHandle<()>>,
+}
+
+/// Compiles the example.
+pub(super) fn build() -> Result<()> {
+    workspace::run(&mut cargo(["build", "--package", NAME]))
+}
+
+impl Service {
+    /// Starts the example with these settings and waits until it answers.
+    ///
+    /// # Errors
+    /// When it ends at once, or does not answer within 20 seconds.
+    pub(super) fn start(settings: &[(&str, String)]) -> Result<Self> {
+        let folder = workspace::root().join("examples").join(NAME);
+        let port = free_port()?;
+        let mut child = Command::new(binary()?)
+            .current_dir(&folder)
+            .envs(settings.iter().map(|(name, value)| (name, value)))
+            .env("CQI_SERVER_HTTP_PORT", port.to_string())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("cannot start {NAME} in {}", folder.display()))?;
+        let log = child
+            .stdout
+            .take()
+            .map(|log| thread::spawn(move || show(log)));
+        let mut service = Self { child, port, log };
+        let client = service.client();
+        wait_until("the service answers", Duration::from_secs(20), || {
+            if let Some(status) = service.child.try_wait()? {
+                bail!("{NAME} ended with {status}; its last log lines are above");
+            }
+            Ok(client.get("/v1/assets").is_ok())
+        })?;
+        Ok(service)
+    }
+
+    pub(super) fn client(&self) -> Client {
+        Client::new(self.port)
+    }
+
+    /// Asks the service to stop, as an orchestrator does, and returns how it ended.
+    pub(super) fn stop(mut self) -> Result<ExitStatus> {
+        let pid = Pid::from_raw(i32::try_from(self.child.id())?);
+        kill(pid, Signal::SIGTERM).context("cannot send SIGTERM to the service")?;
+        let mut status = None;
+        wait_until("the service stops", Duration::from_secs(20), || {
+            status = self.child.try_wait()?;
+            Ok(status.is_some())
+        })?;
+        if let Some(log) = self.log.take() {
+            ensure!(log.join().is_ok(), "the thread that shows the log panicked");
+        }
+        status.context("the service has no exit status")
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        // Ended already after `stop`; then both do nothing.
+        let _ended = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+fn show(log: impl std::io::Read) {
+    for line in BufReader::new(log).lines().map_while(Result::ok) {
+        println!("  log | {line}");
+    }
+}
+
+/// Where cargo puts what it builds.
+fn binary() -> Result<std::path::PathBuf> {
+    let metadata = workspace::metadata()?;
+    let target = metadata["target_directory"]
+        .as_str()
+        .context("cargo metadata names no target directory")?;
+    Ok(Path::new(target).join("debug").join(NAME))
+}
+
+fn free_port() -> Result<u16> {
+    let listener = TcpListener::bind("127.0.0.1:0").context("cannot find a free port")?;
+    Ok(listener.local_addr()?.port())
+}
