@@ -1,0 +1,30 @@
+//! PostgreSQL servers and databases on them.
+
+mod address;
+pub(crate) mod admin;
+mod builder;
+mod cluster;
+mod database;
+mod server;
+mod shared;
+
+use cqi_errors::{Error, Result};
+
+pub(crate) use address::Address;
+pub use builder::PostgresBuilder;
+pub use database::Database;
+pub use server::Postgres;
+
+/// Runs what waits for processes and files where that may block.
+///
+/// While it runs, a paused clock of the test's runtime stands still.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(outcome) => outcome,
+        Err(error) => {
+            Err(Error::permanent("the work on a test server was broken off").with_source(error))
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! The server that the tests of one run share.
+
+use cqi_errors::Result;
+
+use super::builder::Options;
+use super::database::{Keeper, Removal};
+use super::{Address, Database, admin, cluster};
+use crate::discovery::Source;
+use crate::run;
+use crate::supervisor::{Supervisor, token};
+
+/// Makes a database on the run's server, starting that where it is the first; blocks.
+pub(super) fn database() -> Result<Database> {
+    let supervisor = run::join("postgres", start)?;
+    let address = cluster::announced(&supervisor)?;
+    let name = format!("test_{}", token());
+    admin::create(&address, &name)?;
+    let removal = match program(&supervisor) {
+        Some(psql) => Removal::Supervised(psql),
+        None => Removal::Direct,
+    };
+    Ok(Database::new(
+        address,
+        name,
+        Keeper::Shared(supervisor),
+        removal,
+    ))
+}
+
+fn start(supervisor: &Supervisor) -> Result<()> {
+    let address = match Source::find()? {
+        Source::Url(url) => Address::parse(&url)?,
+        Source::Binaries(folder) => {
+            let options = Options::default();
+            cluster::initialise(supervisor, &folder, &options)?;
+            let port = cluster::start(supervisor, &folder, &options, None)?;
+            let psql = folder.join("psql");
+            if let (true, Some(psql)) = (psql.is_file(), psql.to_str()) {
+                supervisor.write("psql", psql)?;
+            }
+            Address::local(port, None)
+        }
+    };
+    cluster::announce(supervisor, &address)
+}
+
+/// Returns the `psql` with which the supervisor removes databases of its own server.
+fn program(supervisor: &Supervisor) -> Option<String> {
+    std::fs::read_to_string(supervisor.directory().join("psql")).ok()
+}
