@@ -76,6 +76,8 @@ fn run(args: &[&str]) -> Result<()> {
         ["env"] => keeper::env(),
         #[cfg(feature = "servers")]
         [keeper::TASK] => keeper::keep(),
+        #[cfg(not(feature = "codegen"))]
+        ["codegen", ..] => workspace::again_with("codegen", args),
         #[cfg(not(feature = "servers"))]
         ["demo" | "up" | "down" | "env"] => workspace::again_with("servers", args),
         _ => bail!("no such task: {}\n\n{HELP}", args.join(" ")),

@@ -14,7 +14,7 @@ pub(super) struct Client {
 /// What came back.
 #[derive(Debug)]
 pub(super) struct Reply {
-    pub(super) status: i32,
+    pub(super) status: u16,
     pub(super) location: Option<String>,
     content_type: String,
     pub(super) body: Value,
@@ -76,7 +76,7 @@ impl Reply {
     }
 
     /// Fails unless the status is this one.
-    pub(super) fn expect(self, status: i32) -> Result<Self> {
+    pub(super) fn expect(self, status: u16) -> Result<Self> {
         ensure!(
             self.status == status,
             "expected {status}, got {}: {}",
@@ -87,7 +87,7 @@ impl Reply {
     }
 
     /// Fails unless this is a problem of that status as RFC 9457 writes it.
-    pub(super) fn expect_problem(self, status: i32) -> Result<Self> {
+    pub(super) fn expect_problem(self, status: u16) -> Result<Self> {
         let reply = self.expect(status)?;
         let content_type = &reply.content_type;
         ensure!(
@@ -109,7 +109,7 @@ mod tests {
 
     use super::*;
 
-    fn problem(status: i32, content_type: &str, body: Value) -> Reply {
+    fn problem(status: u16, content_type: &str, body: Value) -> Reply {
         Reply {
             status,
             location: None,
