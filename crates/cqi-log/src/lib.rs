@@ -1,2 +1,25 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod builder;
+mod fields;
+mod filter;
+mod guard;
+mod json;
+mod layer;
+mod line;
+mod output;
+mod redact;
+mod scope;
+mod text;
+mod timestamp;
+mod trace_ids;
+mod value;
+
+#[cfg(feature = "testing")]
+#[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
+pub mod testing;
+
+pub use builder::{Builder, builder, init};
+pub use guard::LogGuard;
+pub use output::LogStats;

@@ -1,0 +1,176 @@
+//! Which spans and events are logged.
+
+use cqi_errors::{Error, Result};
+use tracing::level_filters::LevelFilter;
+use tracing::subscriber::Interest;
+use tracing::{Metadata, Subscriber};
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::{Context, Filter};
+
+const LEVELS: [(&str, LevelFilter); 6] = [
+    ("off", LevelFilter::OFF),
+    ("error", LevelFilter::ERROR),
+    ("warn", LevelFilter::WARN),
+    ("info", LevelFilter::INFO),
+    ("debug", LevelFilter::DEBUG),
+    ("trace", LevelFilter::TRACE),
+];
+
+/// The levels of one logger, by target.
+///
+/// Spans of level info and above pass whatever the level is, unless all is off: an error without
+/// the request it belongs to helps nobody.
+#[derive(Debug)]
+pub(crate) struct Levels {
+    targets: Targets,
+    spans: LevelFilter,
+}
+
+impl Levels {
+    /// Reads directives such as `info` or `cqi_bus=debug,info`.
+    ///
+    /// The exporter of traces logs each of its failures; what it says is off unless it is asked for.
+    pub(crate) fn parse(directives: &str) -> Result<Self> {
+        let mut targets = Targets::new().with_target("opentelemetry", LevelFilter::OFF);
+        let mut default = None;
+        let mut loudest = LevelFilter::OFF;
+        for directive in directives.split(',') {
+            let directive = directive.trim();
+            let (target, name) = match directive.split_once('=') {
+                Some((target, name)) => (Some(target.trim()), name.trim()),
+                None => (None, directive),
+            };
+            let level = level(name).ok_or_else(|| invalid(directive, "its level is not known"))?;
+            loudest = loudest.max(level);
+            match target {
+                Some("") => return Err(invalid(directive, "its target is empty")),
+                Some(target) if target.contains(['[', ']', '{', '}', '"']) => {
+                    return Err(invalid(directive, "spans and fields cannot be named"));
+                }
+                Some(target) => targets = targets.with_target(target, level),
+                None if default.is_some() => {
+                    return Err(invalid(
+                        directive,
+                        "there is a level without a target already",
+                    ));
+                }
+                None => default = Some(level),
+            }
+        }
+        let default = default.unwrap_or(LevelFilter::INFO);
+        let silent = loudest.max(default) == LevelFilter::OFF;
+        Ok(Self {
+            targets: targets.with_default(default),
+            spans: if silent {
+                LevelFilter::OFF
+            } else {
+                LevelFilter::INFO
+            },
+        })
+    }
+
+    fn allows(&self, metadata: &Metadata<'_>) -> bool {
+        (metadata.is_span() && *metadata.level() <= self.spans)
+            || self
+                .targets
+                .would_enable(metadata.target(), metadata.level())
+    }
+}
+
+impl<S: Subscriber> Filter<S> for Levels {
+    fn enabled(&self, metadata: &Metadata<'_>, _: &Context<'_, S>) -> bool {
+        self.allows(metadata)
+    }
+
+    fn callsite_enabled(&self, metadata: &'static Metadata<'static>) -> Interest {
+        if self.allows(metadata) {
+            Interest::always()
+        } else {
+            Interest::never()
+        }
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Filter::<S>::max_level_hint(&self.targets).map(|events| events.max(self.spans))
+    }
+}
+
+fn level(name: &str) -> Option<LevelFilter> {
+    let known = |(known, _): &&(&str, LevelFilter)| known.eq_ignore_ascii_case(name);
+    LEVELS.iter().find(known).map(|(_, level)| *level)
+}
+
+fn invalid(directive: &str, problem: &str) -> Error {
+    Error::invalid_input(
+        "log.level",
+        format!(
+            "directive `{directive}`: {problem}; allowed are off, error, warn, info, debug or trace, \
+             alone or for a target, such as `info,cqi_db=debug`"
+        ),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tracing::Level;
+
+    fn allows(directives: &str, target: &str, level: Level) -> bool {
+        let levels = Levels::parse(directives).unwrap();
+        levels.targets.would_enable(target, &level)
+    }
+
+    #[test]
+    fn the_longest_target_decides() {
+        let directives = "warn, cqi_db=debug ,cqi_db::pool=off";
+        assert!(allows(directives, "cqi_db::query", Level::DEBUG));
+        assert!(!allows(directives, "cqi_db::pool", Level::ERROR));
+        assert!(allows(directives, "axum", Level::WARN));
+        assert!(!allows(directives, "axum", Level::INFO));
+    }
+
+    #[test]
+    fn what_no_directive_names_is_logged_from_info_on() {
+        assert!(allows("cqi_db=debug", "axum", Level::INFO));
+        assert!(!allows("cqi_db=debug", "axum", Level::DEBUG));
+    }
+
+    #[test]
+    fn levels_are_read_in_any_case() {
+        assert!(allows("DEBUG", "axum", Level::DEBUG));
+    }
+
+    #[test]
+    fn opentelemetry_is_off_unless_asked_for() {
+        assert!(!allows("trace", "opentelemetry_sdk", Level::ERROR));
+        assert!(allows(
+            "info,opentelemetry=warn",
+            "opentelemetry-otlp",
+            Level::WARN
+        ));
+    }
+
+    #[test]
+    fn a_bad_directive_is_named() {
+        for (directives, named) in [
+            ("inof", "`inof`: its level is not known"),
+            ("info,cqi_db=loud", "`cqi_db=loud`: its level is not known"),
+            ("info,cqi_db", "`cqi_db`: its level is not known"),
+            ("", "``: its level is not known"),
+            ("info,", "``: its level is not known"),
+            ("=info", "`=info`: its target is empty"),
+            (
+                "info,debug",
+                "`debug`: there is a level without a target already",
+            ),
+            (
+                "[request]=debug",
+                "`[request]=debug`: spans and fields cannot be named",
+            ),
+        ] {
+            let error = Levels::parse(directives).unwrap_err();
+            assert!(error.to_string().contains(named), "{error}");
+            assert_eq!(error.field(), Some("log.level"));
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! Where lines go, and what became of them.
+
+use std::cell::Cell;
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use cqi_errors::{Error, Kind, Result, ResultExt};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+/// How long a line waits for a descriptor that is in non-blocking mode and full.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+thread_local! {
+    static WRITING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// A destination of lines, shared by the subscriber and its guard.
+pub(crate) struct Output {
+    target: Mutex<Target>,
+    path: Option<PathBuf>,
+    lines: AtomicU64,
+    bytes: AtomicU64,
+    lost: AtomicU64,
+}
+
+struct Target {
+    sink: Sink,
+    /// Whether the last line was cut short, so that the next must begin on a line of its own.
+    torn: bool,
+}
+
+enum Sink {
+    /// A descriptor of our own, without a buffer: a line is one `write`.
+    File(File),
+    Writer(Box<dyn Write + Send>),
+}
+
+/// What became of the lines so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LogStats {
+    /// Lines that were written whole.
+    pub lines_written: u64,
+    /// Bytes of the lines that were written whole.
+    pub bytes_written: u64,
+    /// Lines that could not be written, or not to their end.
+    pub lines_lost: u64,
+}
+
+impl Output {
+    pub(crate) fn stdout() -> Result<Self> {
+        Self::descriptor(io::stdout(), "standard output")
+    }
+
+    pub(crate) fn stderr() -> Result<Self> {
+        Self::descriptor(io::stderr(), "standard error")
+    }
+
+    pub(crate) fn file(path: &Path) -> Result<Self> {
+        let sink = Sink::File(open(path)?);
+        Ok(Self::new(sink, Some(path.to_owned())))
+    }
+
+    pub(crate) fn writer(writer: Box<dyn Write + Send>) -> Self {
+        Self::new(Sink::Writer(writer), None)
+    }
+
+    fn descriptor(stream: impl AsFd, name: &'static str) -> Result<Self> {
+        let owned = stream
+            .as_fd()
+            .try_clone_to_owned()
+            .with_context(|| format!("open {name} for the log"))?;
+        Ok(Self::new(Sink::File(File::from(owned)), None))
+    }
+
+    fn new(sink: Sink, path: Option<PathBuf>) -> Self {
+        Self {
+            target: Mutex::new(Target { sink, torn: false }),
+            path,
+            lines: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
+        }
+    }
+
+    /// Writes a line that begins with a line end, which is left out unless the line before it was
+    /// torn. It never fails: what cannot be written is counted.
+    pub(crate) fn write(&self, line: &[u8]) {
+        // A writer that logs would wait for itself.
+        let Some(_writing) = Writing::begin() else {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+            return;
+        };
+        let mut target = self.lock();
+        let line = if target.torn { line } else { &line[1..] };
+        let (written, result) = target.sink.write_whole(line);
+        match result {
+            Ok(()) => {
+                target.torn = false;
+                self.lines.fetch_add(1, Ordering::Relaxed);
+                self.bytes.fetch_add(line.len() as u64, Ordering::Relaxed);
+            }
+            Err(_) => {
+                target.torn |= written > 0;
+                self.lost.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    pub(crate) fn reopen(&self) -> Result<()> {
+        if let Some(path) = &self.path {
+            let file = open(path)?;
+            *self.lock() = Target {
+                sink: Sink::File(file),
+                torn: false,
+            };
+        }
+        Ok(())
+    }
+
+    pub(crate) fn flush(&self) -> Result<()> {
+        let Some(_writing) = Writing::begin() else {
+            return Ok(());
+        };
+        let mut target = self.lock();
+        let flushed = match &mut target.sink {
+            Sink::File(file) if self.path.is_some() => file.sync_data(),
+            Sink::File(_) => Ok(()),
+            Sink::Writer(writer) => writer.flush(),
+        };
+        flushed.context("flush the log")
+    }
+
+    pub(crate) fn stats(&self) -> LogStats {
+        LogStats {
+            lines_written: self.lines.load(Ordering::Relaxed),
+            bytes_written: self.bytes.load(Ordering::Relaxed),
+            lines_lost: self.lost.load(Ordering::Relaxed),
+        }
+    }
+
+    /// A writer that panicked leaves nothing half-done that the next line could not follow.
+    fn lock(&self) -> MutexGuard<'_, Target> {
+        self.target.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Output")
+            .field("path", &self.path)
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Sink {
+    /// Writes all of it, in one call where the other side takes it; returns how much was written.
+    fn write_whole(&mut self, line: &[u8]) -> (usize, io::Result<()>) {
+        let mut written = 0;
+        while written < line.len() {
+            let result = match self {
+                Self::File(file) => file.write(&line[written..]),
+                Self::Writer(writer) => writer.write(&line[written..]),
+            };
+            let error = match result {
+                Ok(0) => ErrorKind::WriteZero.into(),
+                Ok(count) => {
+                    written += count;
+                    continue;
+                }
+                Err(error) => error,
+            };
+            match (error.kind(), &self) {
+                (ErrorKind::Interrupted, _) => {}
+                (ErrorKind::WouldBlock, Self::File(file)) if has_room(file) => {}
+                _ => return (written, Err(error)),
+            }
+        }
+        (written, Ok(()))
+    }
+}
+
+/// Waits until a descriptor in non-blocking mode takes more, or until patience ends.
+fn has_room(file: &File) -> bool {
+    let Ok(patience) = Timespec::try_from(PATIENCE) else {
+        return false;
+    };
+    let mut descriptors = [PollFd::new(file, PollFlags::OUT)];
+    matches!(
+        poll(&mut descriptors, Some(&patience)),
+        Ok(1..) | Err(rustix::io::Errno::INTR)
+    )
+}
+
+fn open(path: &Path) -> Result<File> {
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(path)
+        .map_err(|error| {
+            Error::new(Kind::Permanent, format!("open log file {}", path.display()))
+                .with_source(error)
+        })
+}
+
+/// Marks the thread as writing, so that what a writer logs does not come back to it.
+struct Writing;
+
+impl Writing {
+    fn begin() -> Option<Self> {
+        let busy = WRITING.try_with(|writing| writing.replace(true));
+        (!busy.unwrap_or(false)).then_some(Self)
+    }
+}
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        let _ = WRITING.try_with(|writing| writing.set(false));
+    }
+}

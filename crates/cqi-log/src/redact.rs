@@ -1,0 +1,72 @@
+//! Which fields are kept out of the log.
+
+/// The keys whose values are never written.
+#[derive(Debug, Default)]
+pub(crate) struct Redact {
+    keys: Vec<String>,
+    /// Bit `n` is set where some key is `n` bytes long: most names are settled by their length.
+    lengths: u64,
+}
+
+impl Redact {
+    pub(crate) fn new(keys: &[String]) -> Self {
+        let keys: Vec<_> = keys.iter().map(|key| key.trim().to_owned()).collect();
+        let lengths = keys.iter().fold(0, |bits, key| bits | bit(key.len()));
+        Self { keys, lengths }
+    }
+
+    /// Says whether the name, or its last part after a dot, is one of the keys.
+    pub(crate) fn covers(&self, name: &str) -> bool {
+        self.contains(name)
+            || name
+                .rsplit_once('.')
+                .is_some_and(|(_, last)| self.contains(last))
+    }
+
+    fn contains(&self, name: &str) -> bool {
+        self.lengths & bit(name.len()) != 0 && self.keys.iter().any(|key| same(key, name))
+    }
+}
+
+fn bit(length: usize) -> u64 {
+    1 << length.min(63)
+}
+
+/// Compares without regard to case, and takes `-` for `_`, as a header's name is often a field's.
+fn same(key: &str, name: &str) -> bool {
+    let plain = |byte: u8| match byte {
+        b'-' => b'_',
+        byte => byte.to_ascii_lowercase(),
+    };
+    key.len() == name.len() && key.bytes().map(plain).eq(name.bytes().map(plain))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_match_whole_names_and_last_parts() {
+        let redact = Redact::new(&["password".to_owned(), "Set-Cookie".to_owned()]);
+        for name in [
+            "password",
+            "PassWord",
+            "user.password",
+            "set_cookie",
+            "http.response.SET-COOKIE",
+        ] {
+            assert!(redact.covers(name), "{name}");
+        }
+        for name in ["passwords", "password.length", "cookie", "a_password", ""] {
+            assert!(!redact.covers(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_long_key_matches() {
+        let key = "k".repeat(200);
+        let redact = Redact::new(std::slice::from_ref(&key));
+        assert!(redact.covers(&key));
+        assert!(!redact.covers(&"k".repeat(199)));
+    }
+}

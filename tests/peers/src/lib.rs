@@ -1,0 +1,1 @@
+//! Benchmarks of CQI side by side with other libraries; see `benches/`.
