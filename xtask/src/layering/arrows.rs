@@ -20,6 +20,20 @@ pub(super) fn check(members: &[Member], map: &Map) -> Vec<String> {
             )),
         }
     }
+    // Unpublished members too: `cargo package --workspace` packs them with the rest.
+    for member in members {
+        problems.extend(
+            siblings(member, members)
+                .filter(|to| !to.dev && !to.has_version)
+                .map(|to| {
+                    format!(
+                        "{}: {} has no version, which a package needs",
+                        member.manifest_path(),
+                        to.name
+                    )
+                }),
+        );
+    }
     for name in map.crates.keys() {
         if !mapped().any(|member| member.name == *name) {
             problems.push(format!(
@@ -147,6 +161,18 @@ mod tests {
                 "crates/cqi-db/Cargo.toml: the dev-dependency on cqi-retry has a version; \
              write `cqi-retry = { path = \"../cqi-retry\" }`"
             ]
+        );
+    }
+
+    #[test]
+    fn any_other_dependency_on_a_sibling_has_a_version() {
+        let problems = with(vec![Dependency {
+            has_version: false,
+            ..dependency("cqi-errors")
+        }]);
+        assert_eq!(
+            problems,
+            ["crates/cqi-db/Cargo.toml: cqi-errors has no version, which a package needs"]
         );
     }
 
