@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use http::{HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 
@@ -111,6 +113,38 @@ impl Error {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
+    }
+
+    /// Reads what a server's response means to its client, or returns `None` where the status is no
+    /// error: the kind as [`Kind::from_http_status`] says, the delay from `Retry-After` in seconds (a
+    /// date is ignored). The body is not read.
+    ///
+    /// ```
+    /// use cqi_errors::{Error, Kind};
+    /// use http::Response;
+    ///
+    /// let response = Response::builder().status(503).header("retry-after", "2").body(()).unwrap();
+    /// let error = Error::from_response(&response).unwrap();
+    /// assert_eq!(error.kind(), Kind::Temporary);
+    /// assert_eq!(error.to_string(), "the server answered 503 Service Unavailable");
+    /// assert_eq!(error.retry_after().unwrap().as_secs(), 2);
+    /// ```
+    #[must_use]
+    #[cfg_attr(docsrs, doc(cfg(feature = "http")))]
+    pub fn from_response<B>(response: &Response<B>) -> Option<Self> {
+        let kind = Kind::from_http_status(response.status())?;
+        let error = Self::new(kind, format!("the server answered {}", response.status()));
+        let seconds = |value: &HeaderValue| value.to_str().ok()?.trim().parse().ok();
+        Some(
+            match response
+                .headers()
+                .get(header::RETRY_AFTER)
+                .and_then(seconds)
+            {
+                Some(seconds) => error.with_retry_after(Duration::from_secs(seconds)),
+                None => error,
+            },
+        )
     }
 }
 
