@@ -36,16 +36,16 @@ use crate::attempt::Call;
 /// let mut calls = 0;
 /// let answer = retry(&Retry::default(), || {
 ///     calls += 1;
-///     let call = calls;
+///     let refused = calls < 3;
 ///     async move {
-///         if call < 3 {
+///         if refused {
 ///             return Err(Error::temporary("connection refused"));
 ///         }
 ///         Ok(42)
 ///     }
-/// });
-/// assert_eq!(answer.await?, 42);
-/// assert_eq!(calls, 3);
+/// })
+/// .await?;
+/// assert_eq!((answer, calls), (42, 3));
 /// # Ok::<_, Error>(()) }).unwrap();
 /// ```
 pub async fn retry<T, F, Fut>(retry: &Retry, mut operation: F) -> Result<T>

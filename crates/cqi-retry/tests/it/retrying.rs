@@ -10,9 +10,11 @@ use tokio::time::Instant;
 
 use crate::{STEADY, millis};
 
+type Seen = Arc<Mutex<Vec<(u32, Duration, String)>>>;
+
 /// A retry without jitter that records what its hook is told.
-fn recording() -> (Retry, Arc<Mutex<Vec<(u32, Duration, String)>>>) {
-    let seen = Arc::new(Mutex::new(Vec::new()));
+fn recording() -> (Retry, Seen) {
+    let seen = Seen::default();
     let hook = Arc::clone(&seen);
     let retry = Retry::builder()
         .backoff(STEADY)
