@@ -12,12 +12,11 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::{Layer, Registry, reload};
 
 use crate::LogGuard;
-use crate::fields::Style;
 use crate::filter::Levels;
+use crate::keys::Style;
 use crate::layer::LineLayer;
 use crate::line::Form;
 use crate::output::Output;
-use crate::redact::Redact;
 use crate::text::Text;
 
 type BoxLayer = Box<dyn Layer<Registry> + Send + Sync>;
@@ -134,10 +133,7 @@ impl Builder {
             }),
             _ => Form::json(&service.name),
         };
-        let style = Style {
-            escape: form.escape(),
-            redact: Redact::new(&log.redact),
-        };
+        let style = Style::new(form.escape(), &log.redact);
         let lines = LineLayer {
             form,
             style,

@@ -203,7 +203,16 @@ fn next_suspect(bytes: &[u8], from: usize) -> Option<usize> {
 }
 
 fn is_suspect(byte: u8) -> bool {
-    byte < 0x20 || matches!(byte, b'"' | b'\\' | 0x7f | 0xc2 | 0xe2)
+    const SUSPECTS: [bool; 256] = {
+        let mut suspects = [false; 256];
+        let mut byte = 0;
+        while byte < 256 {
+            suspects[byte] = byte < 0x20 || matches!(byte as u8, b'"' | b'\\' | 0x7f | 0xc2 | 0xe2);
+            byte += 1;
+        }
+        suspects
+    };
+    SUSPECTS[usize::from(byte)]
 }
 
 #[cfg(test)]

@@ -10,9 +10,11 @@ use tracing_subscriber::Registry;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::{LookupSpan as _, SpanRef};
 
-use crate::fields::{Fields, Renderer, Source, Style};
+use crate::fields::Fields;
+use crate::keys::Style;
 use crate::line::{Form, Scratch};
 use crate::output::Output;
+use crate::renderer::{Renderer, Source};
 use crate::trace_ids::TraceIds;
 
 /// Renders spans once, and writes each event with the spans around it.
@@ -40,7 +42,7 @@ impl Layer<Registry> for LineLayer {
 
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, ctx: Context<'_, Registry>) {
         let data = Scratch::with(|scratch| {
-            let mut renderer = Renderer::new(&self.style, &mut scratch.fields, Source::Span);
+            let mut renderer = Renderer::new(&self.style, scratch, Source::Span);
             attributes.record(&mut renderer);
             let named = renderer.trace_ids();
             SpanData {
@@ -55,7 +57,7 @@ impl Layer<Registry> for LineLayer {
 
     fn on_record(&self, id: &Id, values: &Record<'_>, ctx: Context<'_, Registry>) {
         Scratch::with(|scratch| {
-            let mut renderer = Renderer::new(&self.style, &mut scratch.fields, Source::Span);
+            let mut renderer = Renderer::new(&self.style, scratch, Source::Span);
             values.record(&mut renderer);
             let ids = renderer.trace_ids();
             let Some(span) = ctx.span(id) else { return };
@@ -73,12 +75,10 @@ impl Layer<Registry> for LineLayer {
         if event.metadata().target() == "log" {
             use tracing_log::NormalizeEvent as _;
             if let Some(metadata) = event.normalized_metadata() {
-                return self.line(event, &metadata, &ctx, |message| Source::Record { message });
+                return self.line(event, &metadata, &ctx, Source::Record);
             }
         }
-        self.line(event, event.metadata(), &ctx, |message| Source::Event {
-            message,
-        });
+        self.line(event, event.metadata(), &ctx, Source::Event);
     }
 }
 
@@ -88,11 +88,10 @@ impl LineLayer {
         event: &Event<'_>,
         metadata: &Metadata<'_>,
         ctx: &Context<'_, Registry>,
-        source: impl for<'a> FnOnce(&'a mut Vec<u8>) -> Source<'a>,
+        source: Source,
     ) {
         Scratch::with(|scratch| {
-            let source = source(&mut scratch.message);
-            event.record(&mut Renderer::new(&self.style, &mut scratch.fields, source));
+            event.record(&mut Renderer::new(&self.style, scratch, source));
             let ids = self.collect_scope(scratch, event, ctx);
             self.output
                 .write(scratch.assemble(&self.form, metadata, ids.as_ref()));
@@ -115,21 +114,18 @@ impl LineLayer {
             event.parent()?
         };
         if let Some(span) = ctx.span(id) {
-            return self.collect(scratch, &span);
+            return self.collect(scratch, span);
         }
         // The levels hide this span from us, though not from other layers: take its ids and what
         // is around it.
         let dispatch = self.dispatch.get()?.upgrade()?;
-        self.collect(scratch, &dispatch.downcast_ref::<Registry>()?.span(id)?)
+        self.collect(scratch, dispatch.downcast_ref::<Registry>()?.span(id)?)
     }
 
-    fn collect(
-        &self,
-        scratch: &mut Scratch,
-        innermost: &SpanRef<'_, Registry>,
-    ) -> Option<TraceIds> {
+    fn collect(&self, scratch: &mut Scratch, innermost: SpanRef<'_, Registry>) -> Option<TraceIds> {
         let mut ids = None;
-        for span in innermost.scope() {
+        let mut next = Some(innermost);
+        while let Some(span) = next {
             let known = {
                 let extensions = span.extensions();
                 let data = extensions.get::<SpanData>();
@@ -141,6 +137,7 @@ impl LineLayer {
             if ids.is_none() {
                 ids = known.unwrap_or_else(|| self.find_ids(&span));
             }
+            next = span.parent();
         }
         ids
     }

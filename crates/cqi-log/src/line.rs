@@ -6,6 +6,7 @@ use tracing::{Level, Metadata};
 
 use crate::fields::Fields;
 use crate::json::{self, Escape};
+use crate::keys::Keys;
 use crate::scope::Scope;
 use crate::text::{Parts, Text};
 use crate::timestamp::Timestamp;
@@ -56,6 +57,7 @@ impl Form {
 /// logs, finds none and gets its own; a panic drops them, and the next event makes new ones.
 pub(crate) struct Scratch {
     pub(crate) message: Vec<u8>,
+    pub(crate) keys: Keys,
     pub(crate) fields: Fields,
     pub(crate) scope: Scope,
     line: Vec<u8>,
@@ -77,6 +79,7 @@ impl Scratch {
     fn new() -> Self {
         Self {
             message: Vec::new(),
+            keys: Keys::new(),
             fields: Fields::new(),
             scope: Scope::default(),
             line: Vec::new(),

@@ -103,8 +103,12 @@ impl Output {
         match result {
             Ok(()) => {
                 target.torn = false;
-                self.lines.fetch_add(1, Ordering::Relaxed);
-                self.bytes.fetch_add(line.len() as u64, Ordering::Relaxed);
+                // Under the lock there is no other writer to race with.
+                let counted = |count: &AtomicU64, more| {
+                    count.store(count.load(Ordering::Relaxed) + more, Ordering::Relaxed);
+                };
+                counted(&self.lines, 1);
+                counted(&self.bytes, line.len() as u64);
             }
             Err(_) => {
                 target.torn |= written > 0;
