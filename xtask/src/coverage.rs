@@ -162,7 +162,7 @@ mod tests {
         let file = |name: &str, count: u32, covered: u32| json!({ "filename": name, "summary": { "lines": { "count": count, "covered": covered } } });
         let report = json!({ "data": [{ "files": [
             file("/w/crates/cqi-db/src/a.rs", 10, 9), file("/w/crates/cqi-db/src/b.rs", 30, 21),
-            file("/w/crates/cqi-db-more/src/a.rs", 50, 0), file("/w/xtask/src/main.rs", 50, 0),
+            file("/w/crates/cqi-db/src-more/a.rs", 50, 0), file("/w/xtask/src/main.rs", 50, 0),
         ]}]});
         let lines = Lines::of(&report, Path::new("/w/crates/cqi-db/src"));
         assert_eq!(

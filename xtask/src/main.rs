@@ -7,6 +7,8 @@
 
 mod bench;
 mod ci;
+#[cfg(feature = "codegen")]
+mod codegen;
 mod coverage;
 #[cfg(feature = "servers")]
 mod demo;
@@ -76,6 +78,10 @@ fn run(args: &[&str]) -> Result<()> {
         ["env"] => keeper::env(),
         #[cfg(feature = "servers")]
         [keeper::TASK] => keeper::keep(),
+        #[cfg(feature = "codegen")]
+        ["codegen"] => codegen::run(codegen::Mode::Write),
+        #[cfg(feature = "codegen")]
+        ["codegen", "--check"] => codegen::run(codegen::Mode::Check),
         #[cfg(not(feature = "codegen"))]
         ["codegen", ..] => workspace::again_with("codegen", args),
         #[cfg(not(feature = "servers"))]
