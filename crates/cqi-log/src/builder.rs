@@ -147,7 +147,8 @@ impl Builder {
             layers = Box::new(layers.and_then(layer));
         }
         let dispatch = Dispatch::new(Registry::default().with(layers));
-        Ok((dispatch, LogGuard::new(output, handle, &log.level)))
+        let guard = LogGuard::new(output, &dispatch, handle, &log.level);
+        Ok((dispatch, guard))
     }
 }
 

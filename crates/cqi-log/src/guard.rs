@@ -3,7 +3,9 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use cqi_errors::{Error, Result};
+use cqi_errors::{Error, Result, ResultExt as _};
+use tracing::Dispatch;
+use tracing::dispatcher::{self, WeakDispatch};
 use tracing_subscriber::{Registry, reload};
 
 use crate::filter::Levels;
@@ -17,6 +19,7 @@ use crate::output::{LogStats, Output};
 #[must_use = "keep it: it changes levels, reopens the file, and flushes when it is dropped"]
 pub struct LogGuard {
     output: Arc<Output>,
+    dispatch: WeakDispatch,
     filter: reload::Handle<Levels, Registry>,
     level: Mutex<String>,
 }
@@ -24,11 +27,13 @@ pub struct LogGuard {
 impl LogGuard {
     pub(crate) fn new(
         output: Arc<Output>,
+        dispatch: &Dispatch,
         filter: reload::Handle<Levels, Registry>,
         level: &str,
     ) -> Self {
         Self {
             output,
+            dispatch: dispatch.downgrade(),
             filter,
             level: Mutex::new(level.to_owned()),
         }
@@ -52,9 +57,13 @@ impl LogGuard {
         let levels = Levels::parse(directives)?;
         // Held throughout, so that what is told is what holds.
         let mut told = self.level.lock().unwrap_or_else(PoisonError::into_inner);
-        self.filter
-            .reload(levels)
-            .map_err(|error| Error::permanent("set the log level").with_source(error))?;
+        let dispatch = self.dispatch.upgrade().ok_or_else(|| {
+            Error::permanent("set the log level: its subscriber no longer exists")
+        })?;
+        // While a process has but one subscriber, what callsites remember is renewed from this
+        // thread's default, which may be another or none.
+        dispatcher::with_default(&dispatch, || self.filter.reload(levels))
+            .context("set the log level")?;
         self.announce_level();
         directives.clone_into(&mut told);
         Ok(())
