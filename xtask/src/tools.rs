@@ -31,7 +31,8 @@ pub(crate) fn require(programs: &[&str]) -> Result<()> {
         .collect();
     bail!(
         "{} not found; install what is missing (prebuilt, seconds) with\n    pip install {}\n\
-         or (compiled, minutes) with\n    cargo install --locked {}",
+         or (compiled, minutes) with\n    cargo install --locked {}\n\
+         or let `bash .ci/run` install everything and run every check",
         missing.join(", "),
         wheels.join(" "),
         missing.join(" "),
