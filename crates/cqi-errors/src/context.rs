@@ -35,7 +35,10 @@ impl<T, E: Into<BoxError>> ResultExt<T> for std::result::Result<T, E> {
     fn kind(self, kind: Kind) -> Result<T> {
         self.map_err(|error| match error.into().downcast::<Error>() {
             Ok(error) => error.with_kind(kind),
-            Err(foreign) => Error::new(kind, foreign.to_string()).with_source(foreign),
+            Err(foreign) => {
+                let message = foreign.to_string();
+                Error::wrap(foreign, message.into()).with_kind(kind)
+            }
         })
     }
 }

@@ -40,6 +40,14 @@ pub(crate) fn classify(error: &(dyn StdError + 'static)) -> Option<Kind> {
     if error.is::<tokio::time::error::Elapsed>() {
         return Some(Kind::Timeout);
     }
+    #[cfg(feature = "tower")]
+    if error.is::<tower::timeout::error::Elapsed>() {
+        return Some(Kind::Timeout);
+    }
+    #[cfg(feature = "tower")]
+    if error.is::<tower::load_shed::error::Overloaded>() {
+        return Some(Kind::Temporary);
+    }
     #[cfg(feature = "grpc")]
     if let Some(status) = error.downcast_ref::<tonic::Status>() {
         return Kind::from_grpc_code(status.code());

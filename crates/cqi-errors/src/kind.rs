@@ -65,8 +65,10 @@ impl Kind {
     /// | `InvalidInput`, `InvalidData`, `Unsupported`, `ArgumentListTooLong`, `WriteZero` | [`Permanent`](Kind::Permanent) | the same call fails in the same way |
     /// | `Other` and what has no name yet | that of its cause, else [`Unknown`](Kind::Unknown) | nothing is known |
     ///
-    /// With feature `tokio`, `tokio::time::error::Elapsed` is [`Timeout`](Kind::Timeout); with
-    /// feature `grpc`, a `tonic::Status` has the kind of its code.
+    /// With feature `tokio`, tokio's `Elapsed` is [`Timeout`](Kind::Timeout); with feature `tower`,
+    /// so is that of tower's timeout layer, and `Overloaded` of its load-shed layer is
+    /// [`Temporary`](Kind::Temporary); with feature `grpc`, a `tonic::Status` has the kind of its
+    /// code. A parser's error is [`Unknown`](Kind::Unknown): only the caller knows whose text it was.
     ///
     /// [`io::ErrorKind`]: std::io::ErrorKind
     ///

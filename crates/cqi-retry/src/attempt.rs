@@ -60,12 +60,9 @@ impl<'a> Call<'a> {
         session.pause(self.retry, last.as_ref()?)
     }
 
-    pub(crate) fn into_error(self) -> Error {
-        let State { session, last } = self
-            .state
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner);
-        session.fail(self.retry, last)
+    pub(crate) fn error(&self) -> Error {
+        let State { session, last } = &mut *self.state();
+        session.fail(self.retry, last.take())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -25,7 +25,7 @@ use crate::{Budget, Retry};
 ///
 /// A request is retried whatever its method: leave out, by the function, what must not be done
 /// twice. [`attempt_timeout`](crate::RetryBuilder::attempt_timeout) is left to a timeout layer within
-/// this one.
+/// this one; [`Kind::of`] knows tower's.
 ///
 /// ```
 /// use cqi_errors::{Error, Kind};

@@ -1,5 +1,6 @@
 use std::future::Future;
 use std::iter;
+use std::pin::pin;
 
 use cqi_errors::Result;
 
@@ -54,11 +55,12 @@ where
     Fut: Future<Output = Result<T>>,
 {
     let call = Call::start(retry);
-    // The driver runs the operation when it is made: not before the token was asked.
-    let attempts = async {
+    // The driver runs the operation when it is made: not before the token was asked. Pinned here,
+    // the operation's future is held once, wherever it is awaited.
+    let attempts = pin!(async {
         let pauses = iter::from_fn(|| call.pause());
         tokio_retry::Retry::start(pauses, || call.attempt(&mut operation)).await
-    };
+    });
     let result = match &retry.cancellation {
         Some(token) => token.run_until_cancelled(attempts).await,
         None => Some(attempts.await),
@@ -68,6 +70,6 @@ where
             retry.succeeded();
             Ok(value)
         }
-        Some(Err(_)) | None => Err(call.into_error()),
+        Some(Err(_)) | None => Err(call.error()),
     }
 }

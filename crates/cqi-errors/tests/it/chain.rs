@@ -110,3 +110,13 @@ fn what_a_foreign_error_says_stays_inside() {
         .unwrap_err();
     assert_eq!(error.public_message(), "permission denied");
 }
+
+#[test]
+fn a_delay_survives_a_new_kind() {
+    let hidden = Error::temporary("busy").with_retry_after(Duration::from_secs(3));
+    let error = Err::<(), _>(io::Error::other(hidden))
+        .kind(Kind::RateLimited)
+        .unwrap_err();
+    assert_eq!(error.retry_after(), Some(Duration::from_secs(3)));
+    assert_eq!(format!("{error:#}"), "busy");
+}

@@ -110,3 +110,18 @@ async fn an_elapsed_timeout_is_a_timeout() {
     assert_eq!(error.kind(), Kind::Timeout);
     assert_eq!(error.public_message(), "the service did not answer in time");
 }
+
+#[cfg(feature = "tower")]
+#[tokio::test(start_paused = true)]
+async fn errors_of_towers_layers_are_known() {
+    use std::time::Duration;
+    use tower::{BoxError, Layer, ServiceExt, service_fn};
+
+    let never = service_fn(|(): ()| std::future::pending::<Result<(), BoxError>>());
+    let bounded = tower::timeout::TimeoutLayer::new(Duration::from_secs(1)).layer(never);
+    let elapsed = bounded.oneshot(()).await.unwrap_err();
+    assert_eq!(Kind::of(elapsed.as_ref()), Kind::Timeout);
+
+    let full = tower::load_shed::error::Overloaded::new();
+    assert_eq!(Kind::of(&full), Kind::Temporary);
+}

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use cqi_errors::Error;
+use cqi_errors::{Error, Kind};
 use cqi_retry::{Budget, Retry, RetryBuilder, RetryLayer, on_error};
 use http::{Request, Response};
 use tokio::time::{Instant, sleep, timeout};
@@ -151,6 +151,26 @@ async fn a_dropped_call_stops() {
     assert!(timeout(millis(150), call).await.is_err());
     sleep(millis(5000)).await;
     assert_eq!(calls.load(Ordering::Relaxed), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_timeout_layer_within_bounds_an_attempt() {
+    let failure = |result: Result<&(), &BoxError>| {
+        let error = result.err()?.as_ref();
+        Some(Error::new(Kind::of(error), error.to_string()))
+    };
+    let frozen = service_fn(|(): ()| std::future::pending::<Result<(), BoxError>>());
+    let client = tower::ServiceBuilder::new()
+        .layer(RetryLayer::new(
+            steady().max_attempts(2).build().unwrap(),
+            failure,
+        ))
+        .timeout(millis(50))
+        .service(frozen);
+    let started = Instant::now();
+    let error = client.oneshot(()).await.unwrap_err();
+    assert_eq!(Kind::of(error.as_ref()), Kind::Timeout);
+    assert_eq!(started.elapsed(), millis(200));
 }
 
 /// Insists on `poll_ready` before each call, as the contract of `Service` allows.

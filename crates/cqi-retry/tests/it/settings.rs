@@ -107,3 +107,17 @@ fn settings_and_the_future_cross_threads() {
     is_send_and_sync(&settings);
     is_send(&cqi_retry::retry(&settings, || async { Ok(()) }));
 }
+
+#[test]
+fn the_operations_future_is_held_once() {
+    let settings = Retry::default();
+    let small = cqi_retry::retry(&settings, || async { Ok(()) });
+    let large = cqi_retry::retry(&settings, || async {
+        let buffer = [0_u8; 10_000];
+        tokio::task::yield_now().await;
+        std::hint::black_box(&buffer);
+        Ok(())
+    });
+    let (small, large) = (size_of_val(&small), size_of_val(&large));
+    assert!(large < small + 10_500, "{small} and {large} bytes");
+}
