@@ -62,7 +62,7 @@ mod tests {
             "{error}"
         );
         assert!(
-            error.ends_with("cargo install --locked cargo-no-such-thing"),
+            error.contains("cargo install --locked cargo-no-such-thing\n"),
             "{error}"
         );
     }
