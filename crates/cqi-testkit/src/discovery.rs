@@ -15,6 +15,9 @@ const URL: &str = "CQI_TEST_POSTGRES_URL";
 /// How long a program may take that answers at once where it works.
 const PROBE: Duration = Duration::from_secs(5);
 
+/// How long a program may take that downloads.
+const INSTALL: Duration = Duration::from_secs(300);
+
 /// The server of the compose file.
 const COMPOSE_URL: &str = "postgres://postgres:postgres@127.0.0.1:5432/postgres";
 
@@ -62,23 +65,45 @@ pub fn find_binaries() -> Result<PathBuf> {
     if let Some(folder) = binaries() {
         return Ok(folder);
     }
-    install()?;
-    binaries().ok_or_else(missing)
+    install("postgresql")?;
+    binaries().ok_or_else(|| missing("postgresql"))
 }
 
-fn missing() -> Error {
+/// Finds a program beside PostgreSQL's, or installs the package of that name; blocks.
+pub(crate) fn find_program(name: &str) -> Result<PathBuf> {
+    let find = || {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        std::env::split_paths(&path)
+            .chain([PathBuf::from("/usr/sbin")])
+            .map(|folder| folder.join(name))
+            .find(|program| program.is_file())
+    };
+    if let Some(program) = find() {
+        return Ok(program);
+    }
+    install(name)?;
+    find().ok_or_else(|| missing(name))
+}
+
+fn missing(package: &str) -> Error {
     let line = if cfg!(target_os = "macos") {
-        "brew install postgresql"
+        format!("brew install {package}")
     } else if Path::new("/etc/debian_version").exists() {
-        "sudo apt-get install -y postgresql"
+        format!("sudo apt-get install -y {package}")
     } else if Path::new("/etc/alpine-release").exists() {
-        "sudo apk add postgresql"
+        format!("sudo apk add {package}")
     } else {
-        "sudo dnf install -y postgresql-server"
+        format!(
+            "sudo dnf install -y {}",
+            package.replace("postgresql", "postgresql-server")
+        )
+    };
+    let instead = match package {
+        "postgresql" => format!(", or set {URL} to the URL of a server that may be used for tests"),
+        _ => String::new(),
     };
     Error::permanent(format!(
-        "tests need PostgreSQL, and there is none: install it with `{line}`, or set {URL} to the \
-         URL of a server that may be used for tests"
+        "tests need {package}, and there is none: install it with `{line}`{instead}"
     ))
 }
 
@@ -130,7 +155,7 @@ fn compose() -> Option<String> {
     up.args(["compose", "--file"])
         .arg(&file)
         .args(["up", "--detach", "--wait", "postgres"]);
-    let problem = match command::run(&mut up, Duration::from_secs(300)) {
+    let problem = match command::run(&mut up, INSTALL) {
         Err(output) => output,
         Ok(_) => match Address::parse(COMPOSE_URL)
             .and_then(|server| admin::execute(&server, "SELECT 1"))
@@ -156,19 +181,19 @@ fn compose_file(folder: &Path) -> Option<PathBuf> {
         })
 }
 
-/// Installs the programs where that needs nobody's consent: as root on a Debian-like machine.
-fn install() -> Result<()> {
+/// Installs a package where that needs nobody's consent: as root on a Debian-like machine.
+fn install(package: &str) -> Result<()> {
     if !geteuid().is_root() || !Path::new("/etc/debian_version").exists() {
-        return Err(missing());
+        return Err(missing(package));
     }
     let apt = |arguments: &[&str]| {
         let mut apt = Command::new("apt-get");
         apt.args(arguments).env("DEBIAN_FRONTEND", "noninteractive");
-        command::run(&mut apt, Duration::from_secs(300))
+        command::run(&mut apt, INSTALL)
     };
-    let install = ["install", "--yes", "--no-install-recommends", "postgresql"];
+    let install = ["install", "--yes", "--no-install-recommends", package];
     say(&format!(
-        "running `apt-get {}`, since PostgreSQL is missing",
+        "running `apt-get {}`, since {package} is missing",
         install.join(" ")
     ));
     if apt(&install).is_ok() {
@@ -179,6 +204,6 @@ fn install() -> Result<()> {
         .and_then(|_| apt(&install))
         .map(drop)
         .map_err(|output| {
-            missing().with_source(Error::permanent(format!("apt-get failed: {output}")))
+            missing(package).with_source(Error::permanent(format!("apt-get failed: {output}")))
         })
 }

@@ -2,8 +2,11 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod account;
+#[cfg(feature = "tls")]
+mod certificates;
 mod command;
 mod discovery;
+mod pgbouncer;
 mod postgres;
 mod process;
 mod proxy;
@@ -12,5 +15,6 @@ mod supervisor;
 mod wait;
 
 pub use discovery::{Source, find_binaries};
+pub use pgbouncer::{Backend, PgBouncer, PgBouncerBuilder};
 pub use postgres::{Database, Postgres, PostgresBuilder};
 pub use proxy::{Proxy, ProxyBuilder};

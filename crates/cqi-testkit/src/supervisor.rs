@@ -52,9 +52,11 @@ impl Supervisor {
         let account = Account::of_servers()?;
         let directory = make_directory(account)?;
         let (door, reader) = make_door(&directory)?;
+        // From a file, for a list of processes that can be read.
+        let script = write(account, &directory.join("supervisor.sh"), SCRIPT)?;
         let mut command = Command::new("sh");
         command
-            .args(["-c", SCRIPT, "cqi-testkit"])
+            .arg(script)
             .arg(&directory)
             .arg(pointer.map_or(0, |_| GRACE.as_secs()).to_string())
             .arg(pointer.unwrap_or(Path::new("")))
@@ -100,19 +102,7 @@ impl Supervisor {
 
     /// Writes a file that the server's user owns and nobody else can read.
     pub(crate) fn write(&self, name: &str, content: &str) -> Result<PathBuf> {
-        let path = self.directory.join(name);
-        let write = || {
-            let mut file = OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .mode(0o600)
-                .open(&path)?;
-            file.write_all(content.as_bytes())
-        };
-        write().with_context(|| format!("write {}", path.display()))?;
-        self.account.own(&path)?;
-        Ok(path)
+        write(self.account, &self.directory.join(name), content)
     }
 
     /// Asks for a command to be run as process `name`.
@@ -213,6 +203,22 @@ impl Drop for Supervisor {
 /// Returns 16 random hexadecimal digits.
 pub(crate) fn token() -> String {
     format!("{:016x}", RandomState::new().hash_one(std::process::id()))
+}
+
+fn write(account: Account, path: &Path, content: &str) -> Result<PathBuf> {
+    let write = || {
+        let mut options = OpenOptions::new();
+        let mut file = options
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(path)?;
+        file.write_all(content.as_bytes())
+    };
+    write().with_context(|| format!("write {}", path.display()))?;
+    account.own(path)?;
+    Ok(path.to_owned())
 }
 
 fn make_directory(account: Account) -> Result<PathBuf> {

@@ -6,6 +6,8 @@
 # $3: the file that leads other processes to the directory; it is removed with it.
 directory=$1 grace=$2 pointer=$3
 cd "$directory" || exit 1
+# The system sends it to the group when the tests die while the server is stopped.
+trap '' HUP
 
 # run NAME COMMAND..: starts a command; its pid, output and exit status go to files named after it.
 run() {

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::path::{Path, PathBuf};
 
 use cqi_errors::{Error, Result};
 use tokio_postgres::config::Host;
@@ -10,17 +11,22 @@ pub(crate) struct Address {
     pub(crate) port: u16,
     pub(crate) user: String,
     pub(crate) password: String,
+    /// The folder of the server's socket, where that is one of ours: nothing is asked there, neither
+    /// for a password nor to encrypt.
+    pub(crate) socket: Option<PathBuf>,
 }
 
 impl Address {
     /// The superuser of a server of ours; where no password is asked for, any will do.
-    pub(crate) fn local(port: u16, password: Option<&str>) -> Self {
+    pub(crate) fn local(port: u16, password: Option<&str>, socket: &Path) -> Self {
         let [host, user] = ["127.0.0.1", "postgres"].map(str::to_owned);
+        let password = password.unwrap_or("postgres").to_owned();
         Self {
             host,
             port,
             user,
-            password: password.unwrap_or("postgres").to_owned(),
+            password,
+            socket: Some(socket.to_owned()),
         }
     }
 
@@ -40,6 +46,7 @@ impl Address {
             port: config.get_ports().first().copied().unwrap_or(5432),
             user: config.get_user().unwrap_or("postgres").to_owned(),
             password: String::from_utf8_lossy(password).into_owned(),
+            socket: None,
         })
     }
 
@@ -49,6 +56,7 @@ impl Address {
             port,
             user,
             password,
+            ..
         } = self;
         let (user, password) = (encode(user), encode(password));
         format!(
@@ -87,6 +95,7 @@ mod tests {
             port: 5433,
             user: "röt/@".to_owned(),
             password: "a b'\"=@:/?#%\\ü".to_owned(),
+            socket: None,
         };
         assert_eq!(Address::parse(&address.url("x")).unwrap(), address);
         assert!(!format!("{address:?}").contains("a b"));

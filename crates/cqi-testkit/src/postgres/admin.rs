@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use cqi_errors::{Error, Result, ResultExt};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_postgres::NoTls;
 use tokio_postgres::error::SqlState;
@@ -53,8 +54,12 @@ pub(crate) fn create(address: &Address, name: &str) -> Result<()> {
 }
 
 async fn attempt(address: &Address, sql: &str) -> Result<(), tokio_postgres::Error> {
-    let (client, connection) = tokio_postgres::Config::new()
-        .host(&address.host)
+    let mut config = tokio_postgres::Config::new();
+    match &address.socket {
+        Some(folder) => config.host_path(folder),
+        None => config.host(&address.host),
+    };
+    let (client, connection) = config
         .port(address.port)
         .user(&address.user)
         .password(&address.password)
@@ -62,8 +67,8 @@ async fn attempt(address: &Address, sql: &str) -> Result<(), tokio_postgres::Err
         .application_name("cqi-testkit")
         .connect(NoTls)
         .await?;
-    // It lives as long as the runtime, which is this call's.
-    tokio::spawn(connection);
+    let mut connections = JoinSet::new();
+    connections.spawn(connection);
     client.batch_execute(sql).await
 }
 

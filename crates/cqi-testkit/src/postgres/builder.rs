@@ -1,3 +1,5 @@
+use std::fmt;
+
 use cqi_errors::Result;
 
 use super::{Postgres, blocking};
@@ -8,22 +10,54 @@ use crate::discovery::find_binaries;
 pub(super) struct Options {
     pub(super) settings: Vec<(String, String)>,
     pub(super) password: Option<String>,
+    #[cfg(feature = "tls")]
+    pub(super) tls: Option<super::tls::Tls>,
+    #[cfg(feature = "tls")]
+    pub(super) certificates: Option<crate::certificates::Certificates>,
 }
 
 impl Options {
+    pub(super) fn encrypts(&self) -> bool {
+        #[cfg(feature = "tls")]
+        return self.tls.is_some();
+        #[cfg(not(feature = "tls"))]
+        false
+    }
+
     /// Returns the text of `pg_hba.conf`.
+    ///
+    /// On the socket, in a folder that only the tests can enter, nothing is asked.
     pub(super) fn access_rules(&self) -> String {
         let method = if self.password.is_some() {
             "scram-sha-256"
         } else {
             "trust"
         };
-        format!("host all all 127.0.0.1/32 {method}\nhost replication all 127.0.0.1/32 {method}\n")
+        let (kind, certificate) = self.demands();
+        format!(
+            "local all all trust\n\
+             {kind} all all 127.0.0.1/32 {method}{certificate}\n\
+             host replication all 127.0.0.1/32 {method}\n"
+        )
+    }
+
+    /// Returns the kind of connection that is let in, and what is asked for beside the password.
+    fn demands(&self) -> (&'static str, &'static str) {
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &self.tls {
+            let certificate = if tls.client {
+                " clientcert=verify-full"
+            } else {
+                ""
+            };
+            return (if tls.required { "hostssl" } else { "host" }, certificate);
+        }
+        ("host", "")
     }
 }
 
-impl std::fmt::Debug for Options {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Options")
             .field("settings", &self.settings)
             .finish_non_exhaustive()
@@ -84,7 +118,16 @@ impl PostgresBuilder {
     ///
     /// # Errors
     /// As [`start`](PostgresBuilder::start).
-    pub fn start_blocking(self) -> Result<Postgres> {
+    #[cfg_attr(
+        not(feature = "tls"),
+        expect(unused_mut, reason = "only certificates are added")
+    )]
+    pub fn start_blocking(mut self) -> Result<Postgres> {
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &self.options.tls {
+            let certificates = crate::certificates::Certificates::make(&tls.hosts, "postgres")?;
+            self.options.certificates = Some(certificates);
+        }
         Postgres::launch(find_binaries()?, self.options)
     }
 }

@@ -21,9 +21,10 @@ pub(super) const SERVER: &str = "server";
 
 /// What a server for tests is given. Nothing it writes need survive a crash of the machine, and what
 /// it committed does survive its own.
-const SETTINGS: [(&str, &str); 13] = [
+const SETTINGS: [(&str, &str); 14] = [
     ("listen_addresses", "127.0.0.1"),
-    ("unix_socket_directories", ""),
+    ("unix_socket_directories", ".."),
+    ("unix_socket_permissions", "0700"),
     ("fsync", "off"),
     ("full_page_writes", "off"),
     ("max_connections", "500"),
@@ -36,6 +37,14 @@ const SETTINGS: [(&str, &str); 13] = [
     ("log_timezone", "UTC"),
     ("timezone", "UTC"),
     ("lc_messages", "C"),
+];
+
+/// What it is given to encrypt; the paths start at the data directory.
+const TLS_SETTINGS: [(&str, &str); 4] = [
+    ("ssl", "on"),
+    ("ssl_ca_file", "../ca.pem"),
+    ("ssl_cert_file", "../server.pem"),
+    ("ssl_key_file", "../server.key"),
 ];
 
 /// Makes the data directory.
@@ -56,8 +65,9 @@ pub(super) fn initialise(supervisor: &Supervisor, folder: &Path, options: &Optio
         command.push("--pwfile=password");
     }
     supervisor.complete("initdb", &command, START)?;
-    supervisor.write("data/pg_hba.conf", &options.access_rules())?;
-    Ok(())
+    supervisor
+        .write("data/pg_hba.conf", &options.access_rules())
+        .map(drop)
 }
 
 /// Starts the server process, on any free port where none is given.
@@ -93,6 +103,10 @@ fn start_on(
     port: u16,
     limit: Duration,
 ) -> Result<()> {
+    #[cfg(feature = "tls")]
+    if let Some(certificates) = &options.certificates {
+        certificates.write(supervisor)?;
+    }
     // A server that was killed has left it, with the word that is waited for below.
     let state = supervisor.directory().join("data/postmaster.pid");
     let _ = fs::remove_file(&state);
@@ -108,7 +122,12 @@ fn start_on(
         .settings
         .iter()
         .map(|(name, value)| (name.as_str(), value.as_str()));
-    for (name, value) in SETTINGS.into_iter().chain(own) {
+    let tls = options
+        .encrypts()
+        .then_some(TLS_SETTINGS)
+        .into_iter()
+        .flatten();
+    for (name, value) in SETTINGS.into_iter().chain(tls).chain(own) {
         command.extend(["-c".to_owned(), format!("{name}={value}")]);
     }
     let command: Vec<&str> = command.iter().map(String::as_str).collect();

@@ -27,7 +27,7 @@ pub struct Database {
 /// What keeps the server running.
 pub(super) enum Keeper {
     Shared(Supervisor),
-    Private { _server: Arc<Inner> },
+    Private(Arc<Inner>),
 }
 
 /// How the database goes.
@@ -84,6 +84,16 @@ impl Database {
     #[must_use]
     pub fn url(&self) -> String {
         self.address.url(&self.name)
+    }
+}
+
+impl Database {
+    pub(crate) fn backend(&self) -> (Address, Option<Arc<Inner>>) {
+        let server = match &self.keeper {
+            Keeper::Private(server) => Some(Arc::clone(server)),
+            Keeper::Shared(_) => None,
+        };
+        (self.address.clone(), server)
     }
 }
 

@@ -7,18 +7,23 @@ mod cluster;
 mod database;
 mod server;
 mod shared;
+mod standby;
+#[cfg(feature = "tls")]
+mod tls;
 
 use cqi_errors::{Error, Result};
 
 pub(crate) use address::Address;
 pub use builder::PostgresBuilder;
+pub(crate) use cluster::free_port;
 pub use database::Database;
+pub(crate) use server::Inner;
 pub use server::Postgres;
 
 /// Runs what waits for processes and files where that may block.
 ///
 /// While it runs, a paused clock of the test's runtime stands still.
-async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
     match tokio::task::spawn_blocking(work).await {

@@ -27,13 +27,15 @@ pub struct Postgres {
 }
 
 #[derive(Debug)]
-pub(super) struct Inner {
+pub(crate) struct Inner {
     pub(super) supervisor: Supervisor,
     pub(super) folder: PathBuf,
     pub(super) options: Options,
     pub(super) address: Address,
     /// Held while the server changes between running and not.
     pub(super) change: Mutex<()>,
+    #[cfg(feature = "tls")]
+    pub(super) files: super::tls::Files,
 }
 
 impl Postgres {
@@ -63,27 +65,25 @@ impl Postgres {
     pub(super) fn launch(folder: PathBuf, options: Options) -> Result<Self> {
         let supervisor = Supervisor::private()?;
         cluster::initialise(&supervisor, &folder, &options)?;
-        let port = cluster::start(&supervisor, &folder, &options, None)?;
-        Ok(Self::new(supervisor, folder, options, port))
+        Self::run(supervisor, folder, options)
     }
 
-    pub(super) fn new(
-        supervisor: Supervisor,
-        folder: PathBuf,
-        options: Options,
-        port: u16,
-    ) -> Self {
-        let address = Address::local(port, options.password.as_deref());
-        let change = Mutex::new(());
-        Self {
-            inner: Arc::new(Inner {
-                supervisor,
-                folder,
-                options,
-                address,
-                change,
-            }),
-        }
+    /// Starts the server on the data directory that the supervisor has.
+    pub(super) fn run(supervisor: Supervisor, folder: PathBuf, options: Options) -> Result<Self> {
+        let port = cluster::start(&supervisor, &folder, &options, None)?;
+        let address = Address::local(port, options.password.as_deref(), supervisor.directory());
+        let inner = Inner {
+            #[cfg(feature = "tls")]
+            files: super::tls::Files::of(supervisor.directory()),
+            supervisor,
+            folder,
+            options,
+            address,
+            change: Mutex::new(()),
+        };
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
     }
 
     /// Returns the host to connect to.
@@ -122,6 +122,10 @@ impl Postgres {
         self.inner.supervisor.log(cluster::SERVER)
     }
 
+    pub(crate) fn backend(&self) -> (Address, Arc<Inner>) {
+        (self.inner.address.clone(), Arc::clone(&self.inner))
+    }
+
     /// Makes a database with a name of its own.
     ///
     /// # Errors
@@ -142,7 +146,7 @@ impl Postgres {
             Ok(Database::new(
                 address,
                 name,
-                Keeper::Private { _server: inner },
+                Keeper::Private(inner),
                 Removal::WithServer,
             ))
         })

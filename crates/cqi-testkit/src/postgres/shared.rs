@@ -38,7 +38,7 @@ fn start(supervisor: &Supervisor) -> Result<()> {
             if let (true, Some(psql)) = (psql.is_file(), psql.to_str()) {
                 supervisor.write("psql", psql)?;
             }
-            Address::local(port, None)
+            Address::local(port, None, supervisor.directory())
         }
     };
     cluster::announce(supervisor, &address)

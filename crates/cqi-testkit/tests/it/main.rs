@@ -1,4 +1,27 @@
 //! Behaviour of the servers and of the proxy, through the public interface.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
 
+mod pgbouncer;
 mod postgres;
+mod processes;
 mod proxy;
+mod proxy_faults;
+#[cfg(feature = "tls")]
+mod tls;
+
+use tokio_postgres::{Client, Error, NoTls};
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the connection ends with its client"
+)]
+async fn connect(url: &str) -> Result<Client, Error> {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
+    tokio::spawn(connection);
+    Ok(client)
+}
+
+/// Runs a query that returns one text.
+async fn text(client: &Client, sql: &str) -> Result<String, Error> {
+    client.query_one(sql, &[]).await.map(|row| row.get(0))
+}

@@ -1,0 +1,218 @@
+//! Test processes that share a server, and are killed.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::Duration;
+
+use cqi_testkit::Postgres;
+use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
+
+use crate::connect;
+
+/// The variable that makes a process of this binary a holder, and says of what.
+const HOLD: &str = "CQI_TESTKIT_HOLD";
+
+/// What is waited for ends within this: the grace of 3 s and a fast shutdown are in it.
+const GONE: Duration = Duration::from_secs(15);
+
+/// Holds a server for as long as its stdin is open; does nothing as a test.
+#[tokio::test]
+async fn holder() {
+    let Ok(what) = std::env::var(HOLD) else {
+        return;
+    };
+    let (url, _held): (String, Box<dyn std::any::Any>) = match what.as_str() {
+        "shared" => {
+            let database = Postgres::start().await.unwrap();
+            (database.url(), Box::new(database))
+        }
+        "private" => {
+            let server = Postgres::builder().private().start().await.unwrap();
+            (server.url(), Box::new(server))
+        }
+        "frozen" => {
+            let server = Postgres::builder().private().start().await.unwrap();
+            server.freeze().unwrap();
+            (server.url(), Box::new(server))
+        }
+        other => panic!("holds no {other}"),
+    };
+    println!("\nholds {url}");
+    std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
+}
+
+/// A folder for temporary files like `/tmp`; it is empty when the servers have gone.
+fn folder() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o1777)).unwrap();
+    folder
+}
+
+/// A process that holds a server until its stdin is closed.
+struct Holder {
+    child: Child,
+    output: BufReader<ChildStdout>,
+}
+
+impl Holder {
+    fn spawn(mut command: Command) -> Self {
+        let mut child = command.spawn().unwrap();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        Self { child, output }
+    }
+
+    /// Waits until it has its server.
+    fn url(&mut self) -> String {
+        let mut lines = (&mut self.output).lines().map(Result::unwrap);
+        lines
+            .find_map(|line| line.strip_prefix("holds ").map(str::to_owned))
+            .unwrap()
+    }
+
+    fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    fn finish(mut self) {
+        drop(self.child.stdin.take());
+        self.output.read_to_end(&mut Vec::new()).unwrap();
+        assert!(self.child.wait().unwrap().success());
+    }
+}
+
+fn spawn(what: &str, folder: &Path) -> Holder {
+    Holder::spawn(command(what, folder))
+}
+
+fn command(what: &str, folder: &Path) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
+        .args(["--exact", "processes::holder", "--nocapture"])
+        .env(HOLD, what)
+        .env("TMPDIR", folder)
+        .env("NEXTEST_RUN_ID", "run-of-processes")
+        .env_remove("CQI_TEST_POSTGRES_URL")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    command
+}
+
+fn is_empty(folder: &Path) -> bool {
+    fs::read_dir(folder).unwrap().next().is_none()
+}
+
+/// Lists processes that name the folder or work in it.
+fn processes(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries
+        .filter(|entry| {
+            let at = |name: &str| fs::read_link(entry.path().join(name)).unwrap_or_default();
+            at("cwd").starts_with(folder)
+        })
+        .filter_map(|entry| fs::read_to_string(entry.path().join("stat")).ok())
+        .collect()
+}
+
+async fn gone(folder: &Path) -> Duration {
+    let began = Instant::now();
+    while !is_empty(folder) || !processes(folder).is_empty() {
+        assert!(
+            began.elapsed() < GONE,
+            "still there: {:?}",
+            processes(folder)
+        );
+        sleep(Duration::from_millis(10)).await;
+    }
+    began.elapsed()
+}
+
+#[tokio::test]
+async fn a_killed_process_leaves_no_server_and_no_files() {
+    for what in ["private", "frozen", "shared"] {
+        let folder = folder();
+        let mut holder = spawn(what, folder.path());
+        let url = holder.url();
+        assert!(!is_empty(folder.path()));
+        assert!(!processes(folder.path()).is_empty());
+        holder.kill();
+        let took = gone(folder.path()).await;
+        connect(&url).await.unwrap_err();
+        println!("{what}: gone after {took:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_process_killed_while_its_server_starts_leaves_nothing() {
+    for wait in [30, 100, 300, 600] {
+        let folder = folder();
+        let holder = spawn("private", folder.path());
+        sleep(Duration::from_millis(wait)).await;
+        holder.kill();
+        gone(folder.path()).await;
+    }
+}
+
+#[tokio::test]
+async fn many_processes_share_one_server_and_outlive_each_other() {
+    let folder = folder();
+    let mut holders: Vec<Holder> = (0..8).map(|_| spawn("shared", folder.path())).collect();
+    let urls: Vec<String> = holders.iter_mut().map(Holder::url).collect();
+    let server = |url: &str| url.rsplit_once('/').unwrap().0.to_owned();
+    let database = |url: &str| url.rsplit_once('/').unwrap().1.to_owned();
+    let servers: std::collections::HashSet<String> = urls.iter().map(|url| server(url)).collect();
+    let databases: std::collections::HashSet<String> =
+        urls.iter().map(|url| database(url)).collect();
+    assert_eq!((servers.len(), databases.len()), (1, 8));
+
+    // The first is likely the one that started it; the last goes in peace.
+    let last = holders.pop().unwrap();
+    for holder in holders {
+        holder.kill();
+        connect(urls.last().unwrap()).await.unwrap();
+    }
+    // A process that comes within the grace finds the same server.
+    last.finish();
+    let mut late = spawn("shared", folder.path());
+    let late_url = late.url();
+    assert_eq!(server(&late_url), server(&urls[0]));
+    // One that comes while that is still there, after a grace has passed, too.
+    sleep(Duration::from_secs(4)).await;
+    let mut later = spawn("shared", folder.path());
+    assert_eq!(server(&later.url()), server(&urls[0]));
+    late.finish();
+    connect(&urls[0].replace(&database(&urls[0]), "postgres"))
+        .await
+        .unwrap();
+    later.finish();
+    gone(folder.path()).await;
+}
+
+#[tokio::test]
+async fn a_server_that_runs_already_is_used_by_its_url() {
+    let server = Postgres::builder()
+        .password("of the server")
+        .private()
+        .start()
+        .await
+        .unwrap();
+    let folder = folder();
+    let mut command = command("shared", folder.path());
+    command.env("CQI_TEST_POSTGRES_URL", server.url());
+    let mut holder = Holder::spawn(command);
+    let url = holder.url();
+    assert!(
+        url.starts_with(server.url().strip_suffix("postgres").unwrap()),
+        "{url}"
+    );
+    connect(&url).await.unwrap();
+    holder.finish();
+    let error = connect(&url).await.unwrap_err();
+    assert_eq!(error.code().unwrap().code(), "3D000", "{error:?}");
+    gone(folder.path()).await;
+}
