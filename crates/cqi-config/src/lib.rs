@@ -2,14 +2,47 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod config;
+#[cfg(feature = "load")]
+mod document;
 mod duration;
+#[cfg(feature = "load")]
+mod interpolate;
+#[cfg(feature = "load")]
+mod load;
+#[cfg(feature = "load")]
+mod origin;
+#[cfg(feature = "load")]
+mod problem;
+#[cfg(feature = "schema")]
+mod sample;
+#[cfg(feature = "schema")]
+mod schema;
 mod secret;
 mod sections;
+#[cfg(feature = "schema")]
+mod shape;
 mod size;
+#[cfg(feature = "load")]
+mod suggest;
 mod timestamp;
 
 pub use config::Config;
 pub use duration::HumanDuration;
+#[cfg(feature = "load")]
+#[cfg_attr(docsrs, doc(cfg(feature = "load")))]
+pub use load::{Loader, Origins, Setting, Settings, load, load_env, must_load};
+#[cfg(feature = "load")]
+#[cfg_attr(docsrs, doc(cfg(feature = "load")))]
+pub use origin::Origin;
+#[cfg(feature = "load")]
+#[cfg_attr(docsrs, doc(cfg(feature = "load")))]
+pub use problem::{ConfigError, Problem};
+#[cfg(feature = "schema")]
+#[cfg_attr(docsrs, doc(cfg(feature = "schema")))]
+pub use sample::sample;
+#[cfg(feature = "schema")]
+#[cfg_attr(docsrs, doc(cfg(feature = "schema")))]
+pub use schema::{schema, schema_json};
 pub use secret::Secret;
 pub use sections::auth::{ApiKeyConfig, AuthConfig, JwtAlgorithm, JwtConfig, JwtKeyConfig};
 pub use sections::cache::{CacheBackend, CacheConfig};

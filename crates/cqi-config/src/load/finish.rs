@@ -1,0 +1,278 @@
+//! From merged values to checked settings.
+
+use figment::error::{Actual, Kind as Refusal};
+use figment::value::{Dict, Value};
+
+use super::layer::Layer;
+use super::loader::Settings;
+use super::origins::Table;
+use super::read::placeholder;
+use super::report::plain;
+use crate::Problem;
+use crate::shape::{Kind, Shape, join};
+
+/// Makes the first layer of the struct's `Default`. A secret serializes to nothing of use, so one
+/// that is not empty is left to serde.
+pub(super) fn defaults<T: Settings>(shape: &Shape) -> cqi_errors::Result<Layer> {
+    let mut values = Value::serialize(T::default()).map_err(|error| {
+        cqi_errors::Error::permanent("the default settings do not serialize").with_source(error)
+    })?;
+    drop_secrets(shape, &mut values);
+    Ok(Layer {
+        name: "default".to_owned(),
+        values,
+    })
+}
+
+fn drop_secrets(shape: &Shape, value: &mut Value) {
+    let Value::Dict(_, entries) = value else {
+        return;
+    };
+    match &shape.kind {
+        Kind::Section(section) => {
+            entries.retain(|key, value| {
+                let secret = section.field(key).is_some_and(|field| field.secret);
+                !secret || value.as_str().is_none_or(str::is_empty)
+            });
+            for (key, value) in entries {
+                if let Some(field) = section.field(key) {
+                    drop_secrets(field, value);
+                }
+            }
+        }
+        Kind::Map(item) if item.holds_secret() => entries.clear(),
+        _ => {}
+    }
+}
+
+/// Reports required settings that no layer has, those of list entries and optional sections, and
+/// keeps a place for them.
+pub(super) fn missing(
+    shape: &Shape,
+    path: &str,
+    value: &mut Value,
+    origins: &Table,
+    problems: &mut Vec<Problem>,
+) {
+    match (&shape.kind, value) {
+        (Kind::Section(section), Value::Dict(_, entries)) => {
+            for (name, field) in &section.fields {
+                let path = join(path, name);
+                if !entries.contains_key(name) && section.required.contains(name) {
+                    if !reported_around(problems, &path) {
+                        let problem = Problem::new(&path, &origins.of_missing(&path), "is missing");
+                        problems.push(problem.allowed(field.allowed()));
+                    }
+                    entries.insert(name.clone(), placeholder(field));
+                }
+                if let Some(value) = entries.get_mut(name) {
+                    missing(field, &path, value, origins, problems);
+                }
+            }
+        }
+        (Kind::Map(item), Value::Dict(_, entries)) => {
+            for (key, value) in entries {
+                missing(item, &join(path, key), value, origins, problems);
+            }
+        }
+        (Kind::List { item, .. }, Value::Array(_, values)) => {
+            for (index, value) in values.iter_mut().enumerate() {
+                missing(item, &format!("{path}[{index}]"), value, origins, problems);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn is_inside(path: &str, around: &str) -> bool {
+    path.strip_prefix(around)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+}
+
+/// Says whether a setting, or something it is in, is reported already.
+fn reported_around(problems: &[Problem], path: &str) -> bool {
+    problems
+        .iter()
+        .any(|problem| is_inside(path, &problem.path))
+}
+
+/// Says whether a setting, or something in it, is reported already.
+fn reported_inside(problems: &[Problem], path: &str) -> bool {
+    problems
+        .iter()
+        .any(|problem| is_inside(&problem.path, path))
+}
+
+/// Makes the settings of the values. What serde refuses is reported and taken out, until it refuses
+/// no more, so that every refusal is reported; none when that does not help.
+pub(super) fn settings<T: Settings>(
+    shape: &Shape,
+    values: &mut Value,
+    origins: &Table,
+    problems: &mut Vec<Problem>,
+) -> Option<T> {
+    loop {
+        let refusal = match values.deserialize::<T>() {
+            Ok(settings) => return Some(settings),
+            Err(refusal) => refusal,
+        };
+        let found = locate(shape, refusal.path.iter().map(String::as_str));
+        if !reported_around(problems, &found.path) && !reported_inside(problems, &found.path) {
+            let problem = Problem::new(&found.path, &origins.of(&found.path), "");
+            let secret = found.shape.is_none_or(Shape::holds_secret);
+            problems.push(refused(problem, refusal.kind, secret));
+        }
+        if !take_out(values, &refusal.path) {
+            return None;
+        }
+    }
+}
+
+fn refused(mut problem: Problem, refusal: Refusal, secret: bool) -> Problem {
+    let actual = |actual: Actual| (!secret).then(|| actual.to_string());
+    let message;
+    (message, problem.value, problem.allowed) = match refusal {
+        Refusal::InvalidType(found, expected) | Refusal::InvalidValue(found, expected) => {
+            ("is not accepted".to_owned(), actual(found), Some(expected))
+        }
+        Refusal::UnknownVariant(found, known) => {
+            let found = Actual::Str(found);
+            (
+                "unknown value".to_owned(),
+                actual(found),
+                Some(format!("one of {}", known.join(", "))),
+            )
+        }
+        Refusal::MissingField(field) => (format!("{field} is missing"), None, None),
+        other if !secret => (other.to_string(), None, None),
+        _ => ("is not accepted".to_owned(), None, None),
+    };
+    problem.message = message;
+    problem
+}
+
+/// Takes the value at a path out of its parent; false when there is none.
+fn take_out(values: &mut Value, path: &[String]) -> bool {
+    let Some((last, parents)) = path.split_last() else {
+        return false;
+    };
+    let mut value = values;
+    for key in parents {
+        let next = match value {
+            Value::Dict(_, entries) => entries.get_mut(key),
+            Value::Array(_, items) => key
+                .parse()
+                .ok()
+                .and_then(|index: usize| items.get_mut(index)),
+            _ => None,
+        };
+        match next {
+            Some(next) => value = next,
+            None => return false,
+        }
+    }
+    match value {
+        Value::Dict(_, entries) => entries.remove(last).is_some(),
+        Value::Array(_, items) => match last.parse() {
+            Ok(index) if index < items.len() => {
+                items.remove(index);
+                true
+            }
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
+/// Reports what the rules of the struct refuse, unless the same setting is reported already.
+pub(super) fn validate<T: Settings>(
+    settings: &T,
+    shape: &Shape,
+    values: &Value,
+    origins: &Table,
+    problems: &mut Vec<Problem>,
+) {
+    let Err(report) = settings.validate() else {
+        return;
+    };
+    let earlier = problems.len();
+    for (path, error) in report.iter() {
+        let path = path.to_string();
+        let steps = path
+            .split(['.', '['])
+            .map(|step| step.trim_end_matches(']'));
+        let found = locate(shape, steps.filter(|step| !step.is_empty()));
+        let reported = problems.get(..earlier).unwrap_or_default();
+        if reported_around(reported, &found.path) || reported_inside(reported, &found.path) {
+            continue;
+        }
+        let value = found
+            .shape
+            .zip(find(values, &found.steps))
+            .and_then(|(shape, value)| {
+                let single = !matches!(value, Value::Dict(..) | Value::Array(..));
+                (single && !shape.holds_secret()).then(|| plain(shape, value).to_string())
+            });
+        let problem = Problem::new(&found.path, &origins.of(&found.path), error.message());
+        problems.push(problem.value(value));
+    }
+}
+
+struct Located<'a> {
+    path: String,
+    steps: Vec<String>,
+    shape: Option<&'a Shape>,
+}
+
+/// Follows a path of Rust fields to a setting: the name of a flattened field is in no file, and a
+/// renamed one is there in another spelling.
+fn locate<'a, 's>(shape: &'a Shape, path: impl Iterator<Item = &'s str>) -> Located<'a> {
+    let mut found = Located {
+        path: String::new(),
+        steps: Vec::new(),
+        shape: Some(shape),
+    };
+    for step in path {
+        let mut key = step;
+        match found.shape.map(|shape| &shape.kind) {
+            Some(Kind::Section(section)) => {
+                let plain = |name: &str| name.replace(['-', '_'], "").to_lowercase();
+                let spelled = || {
+                    section
+                        .fields
+                        .iter()
+                        .find(|(name, _)| plain(name) == plain(step))
+                };
+                match section
+                    .fields
+                    .iter()
+                    .find(|(name, _)| name == step)
+                    .or_else(spelled)
+                {
+                    Some((name, field)) => (key, found.shape) = (name, Some(field)),
+                    None if !section.open => continue,
+                    None => found.shape = None,
+                }
+            }
+            Some(Kind::Map(item)) => found.shape = Some(item),
+            Some(Kind::List { item, .. }) => {
+                found.shape = Some(item);
+                found.path.push_str(&format!("[{step}]"));
+                found.steps.push(step.to_owned());
+                continue;
+            }
+            _ => {}
+        }
+        found.path = join(&found.path, key);
+        found.steps.push(key.to_owned());
+    }
+    found
+}
+
+fn find<'a>(values: &'a Value, steps: &[String]) -> Option<&'a Value> {
+    steps.iter().try_fold(values, |value, step| match value {
+        Value::Dict(_, entries) => Dict::get(entries, step),
+        Value::Array(_, items) => items.get(step.parse::<usize>().ok()?),
+        _ => None,
+    })
+}

@@ -1,0 +1,375 @@
+//! Types the values of a layer by the shape of the settings, and reports what does not fit.
+
+use std::collections::HashMap;
+
+use figment::value::{Dict, Empty, Tag, Value};
+
+use super::environment::Environment;
+use super::origins::Table;
+use crate::document::{Kind as Found, Node, Scalar};
+use crate::interpolate::interpolate;
+use crate::secret::REDACTED;
+use crate::shape::{Format, Kind, Section, Shape, join};
+use crate::suggest::nearest;
+use crate::{HumanDuration, HumanSize, Origin, Problem, timestamp};
+
+/// The longest part of a value that a problem shows.
+const MAX_SHOWN: usize = 80;
+
+/// Reads one layer. What does not fit is left out, so that the rest can still be checked.
+pub(super) struct Reader<'a> {
+    /// Makes the origin of a line.
+    pub(super) origin: &'a dyn Fn(u64) -> Origin,
+    /// The variables for `${..}`; none where a text means itself.
+    pub(super) interpolate: Option<&'a Environment>,
+    pub(super) origins: &'a mut Table,
+    pub(super) problems: &'a mut Vec<Problem>,
+}
+
+impl Reader<'_> {
+    pub(super) fn read(&mut self, shape: &Shape, path: &str, node: Node) -> Option<Value> {
+        let origin = (self.origin)(node.line);
+        let read = match (&shape.kind, node.kind) {
+            (Kind::Section(_), Found::Null) if !shape.nullable => Some(Dict::new().into()),
+            (_, Found::Null) if shape.nullable => Some(Value::Empty(Tag::Default, Empty::None)),
+            (Kind::Section(section), Found::Map(entries)) => self.section(section, path, entries),
+            (Kind::Map(item), Found::Map(entries)) => {
+                let entries = self.distinct(path, entries);
+                let read = entries.into_iter().filter_map(|(key, node)| {
+                    Some((key.clone(), self.read(item, &join(path, &key), node)?))
+                });
+                Some(read.collect::<Dict>().into())
+            }
+            (Kind::List { item, min, max }, Found::List(nodes)) => {
+                self.origins.clear_inside(path);
+                if nodes.len() < *min || nodes.len() > *max {
+                    let message = if nodes.len() < *min {
+                        "too short"
+                    } else {
+                        "too long"
+                    };
+                    let allowed = match *max {
+                        usize::MAX => format!("at least {min} entries"),
+                        max => format!("{min} to {max} entries"),
+                    };
+                    self.problems
+                        .push(Problem::new(path, &origin, message).allowed(allowed));
+                    return None;
+                }
+                // A place is kept for what does not fit, so that the other entries keep theirs.
+                let read = nodes.into_iter().enumerate().map(|(index, node)| {
+                    let read = self.read(item, &format!("{path}[{index}]"), node);
+                    read.unwrap_or_else(|| placeholder(item))
+                });
+                Some(read.collect::<Vec<_>>().into())
+            }
+            (Kind::Any, kind) => self.any(
+                path,
+                Node {
+                    line: node.line,
+                    kind,
+                },
+            ),
+            (Kind::Section(_) | Kind::Map(_) | Kind::List { .. }, found) => {
+                self.mismatch(shape, path, &origin, &found)
+            }
+            (_, Found::Scalar(scalar)) => self.scalar(shape, path, &origin, scalar),
+            (_, found) => self.mismatch(shape, path, &origin, &found),
+        };
+        match (&shape.kind, &read) {
+            (Kind::Section(_), _) => self.origins.set_section(path, origin),
+            (_, Some(_)) => self.origins.set(path, origin),
+            (_, None) => {}
+        }
+        read
+    }
+
+    fn section(
+        &mut self,
+        section: &Section,
+        path: &str,
+        entries: Vec<(String, Node)>,
+    ) -> Option<Value> {
+        let mut read = Dict::new();
+        for (key, node) in self.distinct(path, entries) {
+            let path = join(path, &key);
+            let value = match section.field(&key) {
+                Some(field) => self.read(field, &path, node),
+                None if section.open => self.any(&path, node),
+                None => {
+                    // The value is not shown: the key may be a misspelled secret's.
+                    let problem = Problem::new(path, &(self.origin)(node.line), "unknown key");
+                    self.problems
+                        .push(problem.suggestion(nearest(&key, section.names())));
+                    None
+                }
+            };
+            read.extend(value.map(|value| (key, value)));
+        }
+        Some(read.into())
+    }
+
+    /// Reports keys that are set twice and keeps the first.
+    fn distinct(&mut self, path: &str, entries: Vec<(String, Node)>) -> Vec<(String, Node)> {
+        let mut lines = HashMap::new();
+        let mut kept = Vec::new();
+        for (key, node) in entries {
+            match lines.get(&key) {
+                Some(first) => {
+                    let origin = (self.origin)(node.line);
+                    let message = format!("set twice; first on line {first}");
+                    self.problems
+                        .push(Problem::new(join(path, &key), &origin, message));
+                }
+                None => {
+                    lines.insert(key.clone(), node.line);
+                    kept.push((key, node));
+                }
+            }
+        }
+        kept
+    }
+
+    /// Replaces `${..}`; none when that fails, which is reported.
+    fn expand(&mut self, path: &str, origin: &Origin, scalar: Scalar) -> Option<Scalar> {
+        let Some(environment) = self.interpolate else {
+            return Some(scalar);
+        };
+        match interpolate(&scalar.text, |name| environment.get(name)) {
+            Ok(None) => Some(scalar),
+            Ok(Some(text)) => Some(Scalar {
+                text,
+                quoted: false,
+                written: Some(scalar.text),
+            }),
+            Err(message) => {
+                self.problems.push(Problem::new(path, origin, message));
+                None
+            }
+        }
+    }
+
+    fn scalar(
+        &mut self,
+        shape: &Shape,
+        path: &str,
+        origin: &Origin,
+        scalar: Scalar,
+    ) -> Option<Value> {
+        let scalar = self.expand(path, origin, scalar)?;
+        if shape.nullable && scalar.text.is_empty() {
+            return Some(Value::Empty(Tag::Default, Empty::None));
+        }
+        match typed(shape, &scalar) {
+            Ok(value) => Some(value),
+            Err(message) => {
+                let suggestion = match &shape.kind {
+                    Kind::Choice(words) => nearest(&scalar.text, words.iter().map(String::as_str)),
+                    _ => None,
+                };
+                let value = (!shape.secret).then(|| shown(&scalar));
+                let problem = Problem::new(path, origin, message).value(value);
+                self.problems
+                    .push(problem.allowed(shape.allowed()).suggestion(suggestion));
+                None
+            }
+        }
+    }
+
+    fn mismatch(
+        &mut self,
+        shape: &Shape,
+        path: &str,
+        origin: &Origin,
+        found: &Found,
+    ) -> Option<Value> {
+        let message = match found {
+            Found::Null => "has no value",
+            Found::Scalar(_) => "is a single value",
+            Found::List(_) => "is a list",
+            Found::Map(_) => "has keys of its own",
+        };
+        self.problems
+            .push(Problem::new(path, origin, message).allowed(shape.allowed()));
+        None
+    }
+
+    /// Reads what the schema does not describe, typed as YAML would.
+    fn any(&mut self, path: &str, node: Node) -> Option<Value> {
+        let origin = (self.origin)(node.line);
+        self.origins.set(path, origin.clone());
+        Some(match node.kind {
+            Found::Null => Value::Empty(Tag::Default, Empty::None),
+            Found::Scalar(scalar) => untyped(&self.expand(path, &origin, scalar)?),
+            Found::List(nodes) => {
+                let nodes = nodes.into_iter().enumerate();
+                let read = nodes.filter_map(|(i, node)| self.any(&format!("{path}[{i}]"), node));
+                read.collect::<Vec<_>>().into()
+            }
+            Found::Map(entries) => {
+                let entries = self.distinct(path, entries).into_iter();
+                let read = entries.filter_map(|(key, node)| {
+                    let value = self.any(&join(path, &key), node)?;
+                    Some((key, value))
+                });
+                read.collect::<Dict>().into()
+            }
+        })
+    }
+}
+
+/// Returns some value of a shape, to stand for one that was reported.
+pub(super) fn placeholder(shape: &Shape) -> Value {
+    match &shape.kind {
+        _ if shape.nullable => Value::Empty(Tag::Default, Empty::None),
+        Kind::Section(_) | Kind::Map(_) => Dict::new().into(),
+        Kind::List { .. } => Value::Array(Tag::Default, Vec::new()),
+        Kind::Choice(words) => words.first().cloned().unwrap_or_default().into(),
+        Kind::Text {
+            format: Format::Duration,
+            ..
+        } => "0s".into(),
+        Kind::Text {
+            format: Format::Timestamp,
+            ..
+        } => "1970-01-01T00:00:00Z".into(),
+        Kind::Text {
+            format: Format::Ip, ..
+        } => "127.0.0.1".into(),
+        Kind::Text { .. } => "".into(),
+        Kind::Size { .. } | Kind::Integer { .. } => 0_u64.into(),
+        Kind::Number { .. } => 0.0.into(),
+        Kind::Bool => false.into(),
+        Kind::Any => Value::Empty(Tag::Default, Empty::Unit),
+    }
+}
+
+/// Gives a text the type the schema asks for.
+fn typed(shape: &Shape, scalar: &Scalar) -> Result<Value, &'static str> {
+    let text = scalar.text.as_str();
+    let (min, max) = match &shape.kind {
+        Kind::Text { format, min, max } => {
+            formatted(*format, text)?;
+            if shape.secret && text == REDACTED {
+                return Err("a redacted secret cannot be read back");
+            }
+            let length = text.len();
+            let out = if length < *min {
+                Err("too short")
+            } else {
+                Err("too long")
+            };
+            return if length < *min || length > *max {
+                out
+            } else {
+                Ok(text.into())
+            };
+        }
+        Kind::Choice(words) => {
+            let known = words.iter().any(|word| word == text);
+            return if known {
+                Ok(text.into())
+            } else {
+                Err("unknown value")
+            };
+        }
+        Kind::Size { min } => {
+            let size = HumanSize::read(text).ok_or("not a size")?;
+            return if size < *min {
+                Err("out of range")
+            } else {
+                Ok(size.into())
+            };
+        }
+        Kind::Bool => match text.to_ascii_lowercase().as_str() {
+            "true" if !scalar.quoted => return Ok(true.into()),
+            "false" if !scalar.quoted => return Ok(false.into()),
+            "true" | "false" => return Err("in quotes, which make it a text"),
+            _ => return Err("neither true nor false"),
+        },
+        Kind::Number { min, max } => {
+            let number = text.parse::<f64>().ok().filter(|number| number.is_finite());
+            let number = number.ok_or("not a number")?;
+            unquoted(scalar)?;
+            let within = (*min..=*max).contains(&number);
+            return if within {
+                Ok(number.into())
+            } else {
+                Err("out of range")
+            };
+        }
+        Kind::Integer { min, max } => (*min, *max),
+        Kind::Section(_) | Kind::Map(_) | Kind::List { .. } | Kind::Any => return Ok(text.into()),
+    };
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err("not an integer");
+    }
+    unquoted(scalar)?;
+    match text.parse::<i128>() {
+        Ok(number) if (min..=max).contains(&number) => Ok(match u64::try_from(number) {
+            Ok(number) => number.into(),
+            Err(_) => number.into(),
+        }),
+        _ => Err("out of range"),
+    }
+}
+
+fn formatted(format: Format, text: &str) -> Result<(), &'static str> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    match format {
+        Format::Duration if digits => Err("has no unit"),
+        Format::Duration if HumanDuration::read(text).is_none() => Err("not a duration"),
+        Format::Timestamp if timestamp::read(text).is_none() => Err("not a time"),
+        Format::Ip if text.parse::<std::net::IpAddr>().is_err() => Err("not an IP address"),
+        _ => Ok(()),
+    }
+}
+
+fn unquoted(scalar: &Scalar) -> Result<(), &'static str> {
+    if scalar.quoted {
+        Err("in quotes, which make it a text")
+    } else {
+        Ok(())
+    }
+}
+
+fn untyped(scalar: &Scalar) -> Value {
+    let text = scalar.text.as_str();
+    match text {
+        _ if scalar.quoted => text.into(),
+        "true" => true.into(),
+        "false" => false.into(),
+        _ => text
+            .parse::<u64>()
+            .map(Value::from)
+            .or_else(|_| text.parse::<i64>().map(Value::from))
+            .or_else(|_| text.parse::<f64>().map(Value::from))
+            .unwrap_or_else(|_| text.into()),
+    }
+}
+
+/// Returns a value for a message: as it was written, without a password in a URL, on one line and
+/// not too long.
+fn shown(scalar: &Scalar) -> String {
+    let text = scalar.written.as_ref().unwrap_or(&scalar.text);
+    let text = without_userinfo(text);
+    let mut shown: String = text.chars().take(MAX_SHOWN).collect();
+    if shown.len() < text.len() {
+        shown.push('…');
+    }
+    match scalar.quoted || scalar.written.is_some() || shown.contains(char::is_control) {
+        true => serde_json::Value::from(shown).to_string(),
+        false => shown,
+    }
+}
+
+fn without_userinfo(text: &str) -> String {
+    match text
+        .split_once("://")
+        .and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?.1)))
+    {
+        Some((scheme, rest)) => format!("{scheme}://{REDACTED}@{rest}"),
+        None => text.to_owned(),
+    }
+}
