@@ -1,6 +1,131 @@
+use std::error::Error as StdError;
+use std::fmt;
+
 use cqi_errors::{Error, Kind};
+use tokio_postgres::error::{DbError, Severity, SqlState};
+
+use crate::sqlstate;
+
+/// What PostgreSQL or its driver said, as the source of a [`cqi_errors::Error`].
+///
+/// Its text names the SQLSTATE and the constraint, table or column, and never a parameter: the
+/// server puts values of the row into the error's detail, so that is left out.
+///
+/// ```
+/// # fn f(error: &cqi_errors::Error) {
+/// let taken = cqi_db::SqlError::of(error)
+///     .is_some_and(|sql| sql.constraint() == Some("assets_symbol_key"));
+/// # }
+/// ```
+pub struct SqlError(tokio_postgres::Error);
+
+impl SqlError {
+    /// Finds the first one in the chain of an error.
+    #[must_use]
+    pub fn of<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Self> {
+        let mut chain = std::iter::successors(Some(error), |&error| error.source());
+        chain.find_map(|error| error.downcast_ref())
+    }
+
+    /// Returns the SQLSTATE, where the server sent an error.
+    #[must_use]
+    pub fn sqlstate(&self) -> Option<&str> {
+        self.0.code().map(SqlState::code)
+    }
+
+    /// Returns the name of the violated constraint.
+    #[must_use]
+    pub fn constraint(&self) -> Option<&str> {
+        self.0.as_db_error()?.constraint()
+    }
+
+    /// Returns the table the error is about.
+    #[must_use]
+    pub fn table(&self) -> Option<&str> {
+        self.0.as_db_error()?.table()
+    }
+
+    /// Returns the column the error is about.
+    #[must_use]
+    pub fn column(&self) -> Option<&str> {
+        self.0.as_db_error()?.column()
+    }
+
+    /// Returns the error of tokio-postgres. Its detail may hold values of the row: do not log it.
+    #[must_use]
+    pub fn postgres(&self) -> &tokio_postgres::Error {
+        &self.0
+    }
+}
+
+impl fmt::Display for SqlError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(error) = self.0.as_db_error() else {
+            write!(f, "{}", self.0)?;
+            return match self.0.source() {
+                Some(cause) => write!(f, ": {cause}"),
+                None => Ok(()),
+            };
+        };
+        let code = error.code().code();
+        // Errors about data quote the datum in their message.
+        let quotes = code.starts_with("22");
+        f.write_str(if quotes {
+            "a value cannot be used"
+        } else {
+            error.message()
+        })?;
+        write!(f, " (SQLSTATE {code}")?;
+        let parts = [
+            ("constraint", error.constraint()),
+            ("table", error.table()),
+            ("column", error.column()),
+        ];
+        for (name, value) in parts {
+            if let Some(value) = value {
+                write!(f, ", {name} {value}")?;
+            }
+        }
+        if code == "26000" {
+            f.write_str("; behind a PgBouncer in transaction mode set database.pgbouncer to true")?;
+        }
+        f.write_str(")")
+    }
+}
+
+impl fmt::Debug for SqlError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SqlError({self})")
+    }
+}
+
+impl StdError for SqlError {}
+
+impl From<tokio_postgres::Error> for SqlError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self(error)
+    }
+}
+
+/// Turns an error of the driver into one of ours; `what` says what was being done, and where.
+pub(crate) fn postgres(error: tokio_postgres::Error, what: impl fmt::Display) -> Error {
+    let kind = match error.code() {
+        Some(code) => sqlstate::kind(code.code()),
+        None if is_transport(&error) => Kind::Temporary,
+        None => Kind::Permanent,
+    };
+    Error::new(kind, format!("{what} failed")).with_source(SqlError(error))
+}
+
+/// Says whether the connection failed, rather than the statement or a value of ours.
+pub(crate) fn is_transport(error: &tokio_postgres::Error) -> bool {
+    error
+        .source()
+        .is_none_or(|cause| cause.is::<std::io::Error>())
+}
 
 /// Why a request failed, and what became of it on the server.
+#[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) error: Error,
     pub(crate) fate: Fate,
@@ -9,12 +134,26 @@ pub(crate) struct Failure {
 /// What became of a request that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
-    /// The server provably did not begin it.
+    /// The connection ended, and the server provably had not begun the request.
     NotExecuted,
-    /// The server answered with an error: its effects are undone.
+    /// The server, or this side before it sent anything, refused it: it has no effect.
     Refused,
     /// No answer came: it may have taken effect.
     Unknown,
+}
+
+impl Failure {
+    pub(crate) fn new(fate: Fate, error: Error) -> Self {
+        Self { error, fate }
+    }
+
+    pub(crate) fn not_executed(error: Error) -> Self {
+        Self::new(Fate::NotExecuted, error)
+    }
+
+    pub(crate) fn refused(error: Error) -> Self {
+        Self::new(Fate::Refused, error)
+    }
 }
 
 impl From<Failure> for Error {
@@ -23,13 +162,7 @@ impl From<Failure> for Error {
     }
 }
 
-impl Failure {
-    pub(crate) fn new(fate: Fate, error: Error) -> Self {
-        Self { error, fate }
-    }
-}
-
-/// Turns an error of the driver into one of ours.
-pub(crate) fn postgres(error: &tokio_postgres::Error, target: &str) -> Error {
-    Error::new(Kind::Temporary, format!("{target}: {error}"))
+/// Says whether the server ended the connection before it looked at another request.
+pub(crate) fn is_farewell(error: &DbError) -> bool {
+    sqlstate::is_farewell(error.code().code()) && error.parsed_severity() == Some(Severity::Fatal)
 }

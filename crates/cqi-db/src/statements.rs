@@ -1,2 +1,167 @@
-/// The prepared statements of one session.
-pub(crate) struct Statements;
+use std::num::NonZeroUsize;
+
+use deadpool_postgres::ClientWrapper;
+use lru::LruCache;
+use tokio_postgres::types::Type;
+use tokio_postgres::{Error, Statement};
+
+use crate::session::State;
+
+/// The statements that one session has prepared, the most recently used ones.
+///
+/// One that falls out is closed on the server by the driver.
+pub(crate) struct Statements {
+    cache: Option<LruCache<Box<str>, Plan>>,
+    style: Style,
+}
+
+/// How statements are sent.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Style {
+    /// Prepared under a name, once per session.
+    Named,
+    /// Parsed anew each time, in one round trip with types learned before: a pooler in transaction
+    /// mode gives each transaction another session.
+    Unnamed,
+}
+
+/// What is known of a statement before it runs.
+#[derive(Clone)]
+pub(crate) struct Plan {
+    pub(crate) form: Form,
+    /// It changes the session beyond its own transaction.
+    pub(crate) taints: bool,
+}
+
+#[derive(Clone)]
+pub(crate) enum Form {
+    Named(Statement),
+    Unnamed(std::sync::Arc<[Type]>),
+}
+
+impl Form {
+    pub(crate) fn params(&self) -> usize {
+        match self {
+            Self::Named(statement) => statement.params().len(),
+            Self::Unnamed(types) => types.len(),
+        }
+    }
+}
+
+impl Statements {
+    pub(crate) fn new(style: Style, size: u32) -> Self {
+        let size = usize::try_from(size).ok().and_then(NonZeroUsize::new);
+        Self {
+            cache: size.map(LruCache::new),
+            style,
+        }
+    }
+
+    pub(crate) fn are_unnamed(&self) -> bool {
+        self.style == Style::Unnamed
+    }
+
+    pub(crate) fn forget(&mut self, sql: &str) {
+        if let Some(cache) = &mut self.cache {
+            cache.pop(sql);
+        }
+    }
+
+    /// Returns the plan of a statement, made by the server where it is not known.
+    pub(crate) async fn plan(
+        &mut self,
+        client: &ClientWrapper,
+        state: &mut State,
+        sql: &str,
+    ) -> Result<Plan, Error> {
+        if let Some(plan) = self.cache.as_mut().and_then(|cache| cache.get(sql)) {
+            return Ok(plan.clone());
+        }
+        let form = match self.style {
+            Style::Named => Form::Named(client.prepare(sql).await?),
+            Style::Unnamed => Form::Unnamed(self.learn(client, state, sql).await?),
+        };
+        let plan = Plan {
+            form,
+            taints: taints(sql),
+        };
+        if let Some(cache) = &mut self.cache {
+            cache.put(sql.into(), plan.clone());
+        }
+        Ok(plan)
+    }
+
+    /// Asks for the types of the parameters within a transaction, which holds one session of the
+    /// pooler; the statement is closed before it ends.
+    async fn learn(
+        &mut self,
+        client: &ClientWrapper,
+        state: &mut State,
+        sql: &str,
+    ) -> Result<std::sync::Arc<[Type]>, Error> {
+        if state.in_transaction {
+            return Ok(client.prepare(sql).await?.params().into());
+        }
+        // The driver keeps named statements for types it does not know; they are of another session.
+        client.clear_type_cache();
+        state.in_transaction = true;
+        client.batch_execute("BEGIN").await?;
+        let types = client
+            .prepare(sql)
+            .await
+            .map(|statement| statement.params().into());
+        client.batch_execute("ROLLBACK").await?;
+        state.in_transaction = false;
+        types
+    }
+}
+
+/// Says whether a statement changes the session for those who use it next.
+fn taints(sql: &str) -> bool {
+    const VERBS: [&str; 8] = [
+        "BEGIN",
+        "START",
+        "SET",
+        "LISTEN",
+        "PREPARE",
+        "DECLARE",
+        "LOAD",
+        "DEALLOCATE",
+    ];
+    const CALLS: [&str; 3] = ["pg_advisory_lock", "pg_try_advisory_lock", "set_config"];
+    let word = crate::summary::words(sql).next().unwrap_or_default();
+    VERBS.iter().any(|verb| verb.eq_ignore_ascii_case(word))
+        || CALLS.iter().any(|call| sql.contains(call))
+        || word.eq_ignore_ascii_case("CREATE")
+            && crate::summary::words(sql)
+                .nth(1)
+                .is_some_and(|word| word.to_ascii_uppercase().starts_with("TEMP"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::taints;
+
+    #[test]
+    fn what_stays_in_the_session_is_seen() {
+        for sql in [
+            "BEGIN",
+            "start transaction",
+            " set search_path to x",
+            "/* why */ LISTEN prices",
+            "select pg_advisory_lock($1)",
+            "select set_config('a.b', $1, false)",
+            "create temporary table t (id int)",
+        ] {
+            assert!(taints(sql), "{sql}");
+        }
+        for sql in [
+            "select 1",
+            "insert into settings values (1)",
+            "create table t ()",
+            "",
+        ] {
+            assert!(!taints(sql), "{sql}");
+        }
+    }
+}

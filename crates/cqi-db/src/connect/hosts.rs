@@ -1,8 +1,11 @@
 use std::fmt;
+use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use cqi_errors::{Error, Result};
+use tokio::net::lookup_host;
 
 const FIELD: &str = "database.host";
 
@@ -21,7 +24,24 @@ pub(super) enum Address {
     Unix(PathBuf),
 }
 
+/// The very address a connection goes to: another one of the same name may be another server.
+#[derive(Clone, Debug)]
+pub(super) enum Peer {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
 impl Host {
+    pub(super) async fn peers(&self) -> io::Result<Vec<Peer>> {
+        match &self.address {
+            Address::Tcp(name) => {
+                let found = lookup_host((&**name, self.port)).await?;
+                Ok(found.map(Peer::Tcp).collect())
+            }
+            Address::Unix(_) => Ok(vec![Peer::Unix(self.to_string().into())]),
+        }
+    }
+
     pub(super) fn name(&self) -> Arc<str> {
         match &self.address {
             Address::Tcp(name) => Arc::clone(name),
@@ -80,7 +100,10 @@ fn parse_one(text: &str, default_port: u16) -> Result<Host> {
         return Err(invalid(text, "a host has no name"));
     }
     if name.contains(|c: char| c.is_whitespace() || matches!(c, '/' | '@' | '?' | '=')) {
-        return Err(invalid(text, "it is not a host name, address or socket folder"));
+        return Err(invalid(
+            text,
+            "it is not a host name, address or socket folder",
+        ));
     }
     let port = match port {
         Some(port) => port

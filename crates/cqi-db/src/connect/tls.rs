@@ -2,7 +2,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use cqi_config::{DatabaseConfig, SslMode};
-use cqi_errors::{Error, Result};
+use cqi_errors::{Error, Kind, Result};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::CryptoProvider;
@@ -11,6 +11,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::hosts::Host;
 use super::verifier::{AnyCertificate, AnyName};
 
 /// Reads the certificates once and makes what wraps a socket in TLS; `None` when TLS is off.
@@ -70,9 +71,9 @@ fn verifier(
 fn roots(file: &Path) -> Result<RootCertStore> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(file, ROOT)? {
-        roots
-            .add(certificate)
-            .map_err(|error| unreadable(file, ROOT, "holds a certificate that cannot be used", error))?;
+        roots.add(certificate).map_err(|error| {
+            unreadable(file, ROOT, "holds a certificate that cannot be used", error)
+        })?;
     }
     Ok(roots)
 }
@@ -122,7 +123,7 @@ fn unreadable(
     Error::invalid_input(field, format!("{} {problem}", file.display())).with_source(error)
 }
 
-/// Says whether TLS itself failed, as opposed to the server or the network.
+/// Returns the error of TLS itself, as opposed to one of the server or the network.
 pub(super) fn failure(error: &tokio_postgres::Error) -> Option<&rustls::Error> {
     use std::error::Error as _;
     error
@@ -132,8 +133,39 @@ pub(super) fn failure(error: &tokio_postgres::Error) -> Option<&rustls::Error> {
         .downcast_ref()
 }
 
-/// Says whether the certificate of one side is why TLS failed, which waiting does not cure.
-pub(super) fn is_permanent(error: &rustls::Error) -> bool {
-    !matches!(error, rustls::Error::General(_))
+/// A certificate that is refused stays refused; a handshake that broke may work the next time.
+pub(super) fn kind(error: &rustls::Error) -> Kind {
+    match error {
+        rustls::Error::InvalidCertificate(_)
+        | rustls::Error::NoCertificatesPresented
+        | rustls::Error::PeerIncompatible(_)
+        | rustls::Error::AlertReceived(_) => Kind::Permanent,
+        _ => Kind::Temporary,
+    }
 }
 
+/// Says what is wrong with TLS and what to do about it.
+pub(super) fn advice(error: &rustls::Error, config: &DatabaseConfig, host: &Host) -> String {
+    use rustls::CertificateError as Bad;
+    let advice = match error {
+        rustls::Error::InvalidCertificate(Bad::UnknownIssuer) => match &config.ssl_root_cert {
+            Some(file) => format!(": {} does not hold its authority", file.display()),
+            None => ": name the PEM file of its authority in ssl_root_cert".to_owned(),
+        },
+        rustls::Error::InvalidCertificate(
+            Bad::NotValidForName | Bad::NotValidForNameContext { .. },
+        ) => format!(
+            ": set database.host to a name it has; it is {}",
+            host.name()
+        ),
+        rustls::Error::InvalidCertificate(Bad::Expired | Bad::ExpiredContext { .. }) => {
+            ": renew it at the server, or correct this machine's clock".to_owned()
+        }
+        rustls::Error::AlertReceived(_) if config.ssl_cert.is_none() => {
+            ": the server may want a client certificate (ssl_cert, ssl_key)".to_owned()
+        }
+        rustls::Error::AlertReceived(_) => ": the server refused ssl_cert".to_owned(),
+        _ => String::new(),
+    };
+    format!("TLS failed: {error}{advice}")
+}

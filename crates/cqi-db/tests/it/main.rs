@@ -1,1 +1,18 @@
 //! Behaviour of the pool against a real PostgreSQL.
+
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests measure wall time and spawn what they join"
+)]
+
+mod cancel;
+mod faults;
+mod hosts;
+#[cfg(feature = "migrate")]
+mod migrations;
+mod pgbouncer;
+mod pooling;
+mod queries;
+mod support;
+mod tls;
+mod transactions;

@@ -1,0 +1,1 @@
+CREATE TABLE assets (id bigint PRIMARY KEY);
