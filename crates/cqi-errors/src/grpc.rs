@@ -81,7 +81,7 @@ impl From<Error> for Status {
     fn from(error: Error) -> Self {
         let code = error.kind().grpc_code();
         let message = shorten(error.public_message());
-        let mut status = match error.field().filter(|_| code == Code::InvalidArgument) {
+        let mut status = match error.field() {
             Some(field) => {
                 let details = ErrorDetails::with_bad_request_violation(shorten(field), message);
                 Self::with_error_details(code, message, details)

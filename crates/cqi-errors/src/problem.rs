@@ -65,9 +65,8 @@ impl Error {
             title: status.canonical_reason().unwrap_or("Client Closed Request"),
             status,
             detail,
-            errors: (self.kind() == Kind::InvalidInput)
-                .then(|| self.field())
-                .flatten()
+            errors: self
+                .field()
                 .map(|field| ProblemField { field, detail })
                 .into_iter()
                 .collect(),

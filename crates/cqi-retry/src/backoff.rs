@@ -139,7 +139,7 @@ impl Iterator for Delays {
         let delay = self.next.min(limit);
         self.next = (delay * factor).min(limit);
 
-        let spread = 1.0 + jitter.clamp(0.0, 1.0) * self.random.f64().mul_add(2.0, -1.0);
+        let spread = 1.0 + jitter * self.random.f64().mul_add(2.0, -1.0);
         Some(Duration::try_from_secs_f64(delay * spread).map_or(max, |delay| delay.min(max)))
     }
 
