@@ -13,7 +13,7 @@ use std::time::Duration;
 use cqi_errors::{Error, Kind, Result, ResultExt};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-/// How long a line waits for a descriptor that is in non-blocking mode and full.
+/// How long a line waits when a descriptor in non-blocking mode is full.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 thread_local! {
@@ -33,6 +33,8 @@ struct Target {
     sink: Sink,
     /// Whether the last line was cut short, so that the next must begin on a line of its own.
     torn: bool,
+    /// Whether the last line was lost: the next ones do not wait until a line is taken again.
+    stuck: bool,
 }
 
 enum Sink {
@@ -81,7 +83,7 @@ impl Output {
 
     fn new(sink: Sink, path: Option<PathBuf>) -> Self {
         Self {
-            target: Mutex::new(Target { sink, torn: false }),
+            target: Mutex::new(Target::new(sink)),
             path,
             lines: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
@@ -99,7 +101,13 @@ impl Output {
         };
         let mut target = self.lock();
         let line = if target.torn { line } else { &line[1..] };
-        let (written, result) = target.sink.write_whole(line);
+        let patience = if target.stuck {
+            Duration::ZERO
+        } else {
+            PATIENCE
+        };
+        let (written, result) = target.sink.write_whole(line, patience);
+        target.stuck = result.is_err();
         match result {
             Ok(()) => {
                 target.torn = false;
@@ -120,10 +128,7 @@ impl Output {
     pub(crate) fn reopen(&self) -> Result<()> {
         if let Some(path) = &self.path {
             let file = open(path)?;
-            *self.lock() = Target {
-                sink: Sink::File(file),
-                torn: false,
-            };
+            *self.lock() = Target::new(Sink::File(file));
         }
         Ok(())
     }
@@ -164,9 +169,19 @@ impl fmt::Debug for Output {
     }
 }
 
+impl Target {
+    fn new(sink: Sink) -> Self {
+        Self {
+            sink,
+            torn: false,
+            stuck: false,
+        }
+    }
+}
+
 impl Sink {
     /// Writes all of it, in one call where the other side takes it; returns how much was written.
-    fn write_whole(&mut self, line: &[u8]) -> (usize, io::Result<()>) {
+    fn write_whole(&mut self, line: &[u8], patience: Duration) -> (usize, io::Result<()>) {
         let mut written = 0;
         while written < line.len() {
             let result = match self {
@@ -183,7 +198,7 @@ impl Sink {
             };
             match (error.kind(), &self) {
                 (ErrorKind::Interrupted, _) => {}
-                (ErrorKind::WouldBlock, Self::File(file)) if has_room(file) => {}
+                (ErrorKind::WouldBlock, Self::File(file)) if has_room(file, patience) => {}
                 _ => return (written, Err(error)),
             }
         }
@@ -192,8 +207,8 @@ impl Sink {
 }
 
 /// Waits until a descriptor in non-blocking mode takes more, or until patience ends.
-fn has_room(file: &File) -> bool {
-    let Ok(patience) = Timespec::try_from(PATIENCE) else {
+fn has_room(file: &File, patience: Duration) -> bool {
+    let Ok(patience) = Timespec::try_from(patience) else {
         return false;
     };
     let mut descriptors = [PollFd::new(file, PollFlags::OUT)];
