@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use cqi_testkit::Postgres;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
 
 use self::client::Client;
@@ -56,13 +56,13 @@ fn assets(client: &Client) -> Result<()> {
     let mut location = None;
     for (symbol, name) in [("BTC", "Bitcoin"), ("ETH", "Ether"), ("SOL", "Solana")] {
         let reply = client
-            .show_post("/v1/assets", &json!({ "symbol": symbol, "name": name }))?
+            .show_post("/v1/assets", &asset(symbol, name))?
             .expect(201)?;
         location = reply.location;
     }
     let location = location.context("a created asset has no Location")?;
-    let asset = client.show_get(&location)?.expect(200)?.body;
-    ensure!(asset["symbol"] == "SOL", "{location} should be SOL");
+    let read = client.show_get(&location)?.expect(200)?.body;
+    ensure!(read["symbol"] == "SOL", "{location} should be SOL");
 
     let first = client.show_get("/v1/assets?limit=2")?.expect(200)?.body;
     let cursor = match &first["next"] {
@@ -85,11 +85,11 @@ fn assets(client: &Client) -> Result<()> {
 fn problems(client: &Client) -> Result<()> {
     chapter("Mistakes get an answer that says what is wrong");
     client
-        .show_post("/v1/assets", &json!({ "symbol": "", "name": "nameless" }))?
+        .show_post("/v1/assets", &asset("", "nameless"))?
         .expect_problem(400)?;
     client.show_get("/v1/assets/999999")?.expect_problem(404)?;
     client
-        .show_post("/v1/assets", &json!({ "symbol": "BTC", "name": "again" }))?
+        .show_post("/v1/assets", &asset("BTC", "again"))?
         .expect_problem(409)?;
     Ok(())
 }
@@ -120,6 +120,10 @@ fn outage(client: &Client, server: &Postgres, runtime: &Runtime) -> Result<()> {
     );
     client.show_get("/v1/assets?limit=1")?.expect(200)?;
     Ok(())
+}
+
+fn asset(symbol: &str, name: &str) -> String {
+    format!(r#"{{"symbol":"{symbol}","name":"{name}"}}"#)
 }
 
 fn chapter(title: &str) {

@@ -1,5 +1,7 @@
 //! The example as a process: its settings, its log, its end.
 
+use std::env;
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::Path;
@@ -38,7 +40,12 @@ impl Service {
     pub(super) fn start(settings: &[(&str, String)]) -> Result<Self> {
         let folder = workspace::root().join("examples").join(NAME);
         let port = free_port()?;
-        let mut child = Command::new(binary()?)
+        let mut command = Command::new(binary()?);
+        // What the caller's shell has set is meant for other services and for tests.
+        for (name, _) in env::vars_os().filter(|(name, _)| is_setting(name)) {
+            command.env_remove(name);
+        }
+        let mut child = command
             .current_dir(&folder)
             .envs(settings.iter().map(|(name, value)| (name, value)))
             .env("CQI_SERVER_HTTP_PORT", port.to_string())
@@ -87,6 +94,10 @@ impl Drop for Service {
         let _ended = self.child.kill();
         let _reaped = self.child.wait();
     }
+}
+
+fn is_setting(name: &OsStr) -> bool {
+    name == "LOG_LEVEL" || name.to_string_lossy().starts_with("CQI_")
 }
 
 fn show(log: impl std::io::Read) {
