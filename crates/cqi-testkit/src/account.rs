@@ -1,6 +1,7 @@
 //! Whom a server runs as, and where it keeps its files.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -8,6 +9,9 @@ use std::process::Command;
 
 use cqi_errors::{Error, Result, ResultExt};
 use nix::unistd::{User, geteuid};
+
+/// How long the path of the temporary folder may be: that of a socket in it has room for 100 or so.
+const LONGEST: usize = 55;
 
 /// The user a server runs as: the tests' own, or another when that is root, which PostgreSQL refuses.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +22,7 @@ pub(crate) struct Account {
 }
 
 impl Account {
+    /// Finds it.
     pub(crate) fn of_servers() -> Result<Self> {
         let own = geteuid();
         if !own.is_root() {
@@ -44,14 +49,21 @@ impl Account {
         ))
     }
 
+    /// Makes a file the server's.
     pub(crate) fn own(self, path: &Path) -> Result<()> {
-        if !self.other {
-            return Ok(());
-        }
-        chown(path, Some(self.uid), Some(self.gid))
+        self.give(path)
             .with_context(|| format!("give {} to the server's user", path.display()))
     }
 
+    fn give(self, path: &Path) -> std::io::Result<()> {
+        if self.other {
+            chown(path, Some(self.uid), Some(self.gid))
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Lets a command run as that user.
     pub(crate) fn apply(self, command: &mut Command) {
         if self.other {
             command.uid(self.uid).gid(self.gid);
@@ -64,31 +76,39 @@ impl Account {
     /// temporary folders do not stop root and the server from removing one another's files.
     pub(crate) fn folder(self) -> Result<PathBuf> {
         let folder = self.temporary().join(format!("cqi-testkit-{}", geteuid()));
-        match fs::create_dir(&folder) {
-            Ok(()) => {
-                fs::set_permissions(&folder, fs::Permissions::from_mode(0o711))
-                    .with_context(|| format!("open {} to the server", folder.display()))?;
-                self.own(&folder)?;
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-            Err(error) => {
-                return Err(error).with_context(|| format!("make folder {}", folder.display()));
-            }
+        // A supervisor that ends removes it where it is empty, at any moment.
+        let prepared = (0..100).map(|_| self.prepare(&folder)).find(|prepared| {
+            !prepared
+                .as_ref()
+                .is_err_and(|error| error.kind() == ErrorKind::NotFound)
+        });
+        let prepared = prepared.unwrap_or_else(|| Err(ErrorKind::NotFound.into()));
+        if prepared.with_context(|| format!("make folder {}", folder.display()))? {
+            return Ok(folder);
         }
-        let found = fs::symlink_metadata(&folder)
-            .with_context(|| format!("look at {}", folder.display()))?;
-        // Another process may be between making the folder and giving it away.
-        let owned = [self.uid, geteuid().as_raw()].contains(&found.uid());
-        if !found.is_dir() || !owned {
-            return Err(Error::permanent(format!(
-                "{} belongs to somebody else; remove it, or set TMPDIR to a folder of your own",
-                folder.display()
-            )));
-        }
-        Ok(folder)
+        Err(Error::permanent(format!(
+            "{} belongs to somebody else; remove it, or set TMPDIR to a folder of your own",
+            folder.display()
+        )))
     }
 
-    /// Returns the folder for temporary files, or `/tmp` where the server's user cannot enter that.
+    /// Makes the folder and says whether it is the servers'.
+    fn prepare(self, folder: &Path) -> std::io::Result<bool> {
+        match fs::create_dir(folder) {
+            Ok(()) => {
+                fs::set_permissions(folder, fs::Permissions::from_mode(0o711))?;
+                self.give(folder)?;
+            }
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+        let found = fs::symlink_metadata(folder)?;
+        // Another process may be between making the folder and giving it away.
+        Ok(found.is_dir() && [self.uid, geteuid().as_raw()].contains(&found.uid()))
+    }
+
+    /// Returns the folder for temporary files, or `/tmp` where the server's user cannot enter that or
+    /// the path is too long.
     fn temporary(self) -> PathBuf {
         let folder = std::env::temp_dir();
         let open = |path: &Path| {
@@ -98,7 +118,8 @@ impl Account {
                     || (found.gid() == self.gid && found.mode() & 0o010 != 0)
             })
         };
-        if !self.other || folder.ancestors().all(open) {
+        let reachable = !self.other || folder.ancestors().all(open);
+        if reachable && folder.as_os_str().len() <= LONGEST {
             folder
         } else {
             PathBuf::from("/tmp")

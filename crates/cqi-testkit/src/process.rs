@@ -11,6 +11,9 @@ use nix::unistd::Pid;
 
 use crate::wait;
 
+/// How long the system may take to carry out a signal.
+const LIMIT: Duration = Duration::from_secs(5);
+
 /// Stops a server's processes until they are thawed; they are stopped when this returns.
 pub(crate) fn freeze(server: Pid) -> Result<()> {
     // The parent first, so that no child is born between the look and the stop.
@@ -19,13 +22,13 @@ pub(crate) fn freeze(server: Pid) -> Result<()> {
     for process in &processes {
         send(*process, Signal::SIGSTOP)?;
     }
-    let stopped = wait::poll(Duration::from_secs(5), || {
+    let stopped = wait::poll(LIMIT, || {
         processes
             .iter()
             .all(|process| stopped(*process))
             .then_some(())
     });
-    stopped.ok_or_else(|| Error::timeout(format!("process {server} did not stop within 5 s")))
+    stopped.ok_or_else(|| Error::timeout(format!("process {server} did not stop within {LIMIT:?}")))
 }
 
 /// Lets a frozen server go on.
@@ -39,10 +42,15 @@ pub(crate) fn thaw(server: Pid) -> Result<()> {
 /// Kills a server's processes, as a crash of the machine would.
 pub(crate) fn crash(server: Pid) -> Result<()> {
     send(server, Signal::SIGSTOP)?;
-    for process in family(server) {
-        send(process, Signal::SIGKILL)?;
+    let processes = family(server);
+    for process in &processes {
+        send(*process, Signal::SIGKILL)?;
     }
-    Ok(())
+    // One that is left would keep the next server from the data.
+    let dead = wait::poll(LIMIT, || {
+        processes.iter().all(|process| dead(*process)).then_some(())
+    });
+    dead.ok_or_else(|| Error::timeout(format!("process {server} was not killed within {LIMIT:?}")))
 }
 
 /// Sends a signal; a process that has gone meanwhile is no error.
@@ -98,6 +106,11 @@ fn stat(pid: i32) -> Option<(char, i32)> {
     // The name stands in parentheses and may hold anything, parentheses included.
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
     Some((fields.next()?.chars().next()?, fields.next()?.parse().ok()?))
+}
+
+fn dead(process: Pid) -> bool {
+    let zombie = stat(process.as_raw()).is_some_and(|(state, _)| matches!(state, 'Z' | 'X'));
+    zombie || kill(process, None) == Err(Errno::ESRCH)
 }
 
 fn stopped(process: Pid) -> bool {

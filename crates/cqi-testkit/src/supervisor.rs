@@ -4,11 +4,11 @@
 //! The tests hold the writing end of a named pipe, the door; the supervisor reads it. The kernel
 //! closes the door of a killed process, so no signal handler and no exit hook is needed.
 
-use std::fs::{self, File, OpenOptions};
+use std::ffi::OsStr;
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::hash::{BuildHasher, RandomState};
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
-use std::os::unix::fs::PermissionsExt;
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -27,6 +27,9 @@ const SCRIPT: &str = include_str!("supervisor.sh");
 
 /// How long the supervisor of a shared server waits for the next test process.
 const GRACE: Duration = Duration::from_secs(3);
+
+/// How long a process that joins waits for the supervisor to have an ear.
+const HELLO: Duration = Duration::from_secs(30);
 
 /// A handle on a supervisor; while one exists in any process, the servers run.
 #[derive(Debug)]
@@ -66,6 +69,10 @@ impl Supervisor {
             .stderr(Stdio::null())
             // A Ctrl-C is meant for the tests; their end reaches the supervisor by the door.
             .process_group(0);
+        // They would lead the server's own programs elsewhere.
+        for (name, _) in std::env::vars_os().filter(|(name, _)| starts_with_pg(name)) {
+            command.env_remove(name);
+        }
         account.apply(&mut command);
         let child = command
             .spawn()
@@ -83,7 +90,12 @@ impl Supervisor {
         let Ok(mut door) = open_door(directory) else {
             return Ok(None);
         };
-        if door.write_all(b"hello\n").is_err() {
+        // Full while the supervisor is busy; broken when it has ended.
+        let said = wait::poll(HELLO, || match door.write_all(b"hello\n") {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => None,
+            outcome => Some(outcome.is_ok()),
+        });
+        if said != Some(true) {
             return Ok(None);
         }
         let account = Account::of_servers()?;
@@ -113,9 +125,14 @@ impl Supervisor {
         self.send("run", &[&[name], command].concat())
     }
 
-    /// Asks for a command to be run after those asked for before, and does not look at its outcome.
-    pub(crate) fn call(&self, command: &[&str]) -> Result<()> {
-        self.send("call", command)
+    /// Says how the supervisor is to reach its server.
+    pub(crate) fn serves(&self, psql: &str, port: u16) -> Result<()> {
+        self.send("serves", &[psql, &port.to_string()])
+    }
+
+    /// Asks for a database of the server to be removed, and does not wait for it.
+    pub(crate) fn drop_database(&self, name: &str) -> Result<()> {
+        self.send("drop", &[name])
     }
 
     fn send(&self, function: &str, arguments: &[&str]) -> Result<()> {
@@ -205,6 +222,10 @@ pub(crate) fn token() -> String {
     format!("{:016x}", RandomState::new().hash_one(std::process::id()))
 }
 
+fn starts_with_pg(name: &OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(b"PG")
+}
+
 fn write(account: Account, path: &Path, content: &str) -> Result<PathBuf> {
     let write = || {
         let mut options = OpenOptions::new();
@@ -223,24 +244,27 @@ fn write(account: Account, path: &Path, content: &str) -> Result<PathBuf> {
 
 fn make_directory(account: Account) -> Result<PathBuf> {
     // A supervisor that ends may remove the empty folder in between.
-    for _ in 0..100 {
-        let directory = account.folder()?.join(token());
-        match fs::create_dir(&directory) {
-            Ok(()) => {
-                fs::set_permissions(&directory, fs::Permissions::from_mode(0o700))
-                    .with_context(|| format!("close {} to others", directory.display()))?;
-                account.own(&directory)?;
-                return Ok(directory);
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => {
-                return Err(error).with_context(|| format!("make {}", directory.display()));
+    let made = wait::poll(HELLO, || match account.folder() {
+        Ok(folder) => {
+            let directory = folder.join(token());
+            match DirBuilder::new().mode(0o700).create(&directory) {
+                Err(error) if error.kind() == ErrorKind::NotFound => None,
+                outcome => Some(
+                    outcome
+                        .map(|()| directory)
+                        .context("make a server's folder"),
+                ),
             }
         }
-    }
-    Err(Error::temporary(
-        "the folder for test servers is removed again and again",
-    ))
+        Err(error) => Some(Err(error)),
+    });
+    let directory = made.unwrap_or_else(|| {
+        Err(Error::temporary(
+            "the folder for test servers is removed again and again",
+        ))
+    })?;
+    account.own(&directory)?;
+    Ok(directory)
 }
 
 fn make_door(directory: &Path) -> Result<(File, File)> {

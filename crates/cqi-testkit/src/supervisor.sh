@@ -8,11 +8,15 @@ directory=$1 grace=$2 pointer=$3
 cd "$directory" || exit 1
 # The system sends it to the group when the tests die while the server is stopped.
 trap '' HUP
+# Pipes of whoever runs the tests, who would wait for their end.
+exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
+names= psql= port=
 
 # run NAME COMMAND..: starts a command; its pid, output and exit status go to files named after it.
 run() {
     name=$1
     shift
+    names="$names $name"
     (
         "$@" >>"$name.log" 2>&1 &
         echo $! >"$name.pid~" && mv "$name.pid~" "$name.pid"
@@ -21,9 +25,16 @@ run() {
     ) </dev/null >/dev/null 2>&1 &
 }
 
-# call COMMAND..: runs a command and waits for it.
-call() {
-    "$@" </dev/null >>call.log 2>&1
+# serves PSQL PORT: says how to reach the server.
+serves() {
+    psql=$1 port=$2
+}
+
+# drop NAME: removes a database of the server.
+drop() {
+    [ -x "$psql" ] || return
+    PGCONNECT_TIMEOUT=5 PGOPTIONS='-c statement_timeout=10s' "$psql" -Xqw -h "$directory" -p "$port" \
+        -U postgres -d postgres -c "DROP DATABASE IF EXISTS $1 WITH (FORCE)" </dev/null >>drop.log 2>&1
 }
 
 # hello: said by a process that joins.
@@ -73,10 +84,17 @@ if [ "$grace" != 0 ]; then
     serve
 fi
 
-for file in *.pid; do
-    [ -e "$file" ] || continue
-    [ -e "${file%.pid}.exit" ] || end "$(cat "$file")"
+for name in $names; do
+    # One that was asked for a moment ago may not have its pid yet.
+    tries=0
+    until [ -e "$name.pid" ] || [ "$tries" -ge 100 ]; do
+        tries=$((tries + 1))
+        sleep 0.05
+    done
+    [ ! -e "$name.pid" ] || [ -e "$name.exit" ] || end "$(cat "$name.pid")"
 done
+# For the last words of those that waited for them.
+wait
 # A server that was killed leaves its System V segment behind; line 7 of the file holds key and id.
 if [ -e data/postmaster.pid ]; then
     ipcrm -m "$(sed -n '7s/.* //p' data/postmaster.pid)" 2>/dev/null

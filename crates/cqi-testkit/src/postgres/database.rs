@@ -34,8 +34,8 @@ pub(super) enum Keeper {
 pub(super) enum Removal {
     /// With its server.
     WithServer,
-    /// By the supervisor, which outlives this process, with this `psql`.
-    Supervised(String),
+    /// By the supervisor, which outlives this process.
+    BySupervisor,
     /// By this process.
     Direct,
 }
@@ -99,31 +99,14 @@ impl Database {
 
 impl Drop for Database {
     fn drop(&mut self) {
-        let sql = format!("DROP DATABASE IF EXISTS \"{}\" WITH (FORCE)", self.name);
         match (&self.removal, &self.keeper) {
-            (Removal::Supervised(psql), Keeper::Shared(supervisor)) => {
-                let port = self.address.port.to_string();
+            (Removal::BySupervisor, Keeper::Shared(supervisor)) => {
                 // A supervisor that is gone, or too busy for the line, removes the whole server.
-                let _ = supervisor.call(&[
-                    "env",
-                    "PGCONNECT_TIMEOUT=5",
-                    "PGOPTIONS=-c statement_timeout=10s",
-                    psql,
-                    "-Xqw",
-                    "-h",
-                    &self.address.host,
-                    "-p",
-                    &port,
-                    "-U",
-                    &self.address.user,
-                    "-d",
-                    "postgres",
-                    "-c",
-                    &sql,
-                ]);
+                let _ = supervisor.drop_database(&self.name);
             }
             (Removal::Direct, _) => {
                 let address = self.address.clone();
+                let sql = format!("DROP DATABASE IF EXISTS \"{}\" WITH (FORCE)", self.name);
                 let (done, ended) = sync_channel(1);
                 // A thread of its own: this one may be inside a runtime, which cannot block.
                 let _ = thread::Builder::new()

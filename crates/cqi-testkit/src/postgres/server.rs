@@ -57,6 +57,14 @@ impl Postgres {
         blocking(super::shared::database).await
     }
 
+    /// Makes a database as [`start`](Postgres::start) does, on this thread.
+    ///
+    /// # Errors
+    /// As [`start`](Postgres::start).
+    pub fn start_blocking() -> Result<Database> {
+        super::shared::database()
+    }
+
     /// Says what a server of one's own is to be like.
     pub fn builder() -> PostgresBuilder {
         PostgresBuilder::default()

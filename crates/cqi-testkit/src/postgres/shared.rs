@@ -15,8 +15,9 @@ pub(super) fn database() -> Result<Database> {
     let address = cluster::announced(&supervisor)?;
     let name = format!("test_{}", token());
     admin::create(&address, &name)?;
-    let removal = match program(&supervisor) {
-        Some(psql) => Removal::Supervised(psql),
+    // The process of a server of ours has left its number there.
+    let removal = match supervisor.pid(cluster::SERVER) {
+        Some(_) => Removal::BySupervisor,
         None => Removal::Direct,
     };
     Ok(Database::new(
@@ -34,17 +35,9 @@ fn start(supervisor: &Supervisor) -> Result<()> {
             let options = Options::default();
             cluster::initialise(supervisor, &folder, &options)?;
             let port = cluster::start(supervisor, &folder, &options, None)?;
-            let psql = folder.join("psql");
-            if let (true, Some(psql)) = (psql.is_file(), psql.to_str()) {
-                supervisor.write("psql", psql)?;
-            }
+            supervisor.serves(&cluster::program(&folder, "psql")?, port)?;
             Address::local(port, None, supervisor.directory())
         }
     };
     cluster::announce(supervisor, &address)
-}
-
-/// Returns the `psql` with which the supervisor removes databases of its own server.
-fn program(supervisor: &Supervisor) -> Option<String> {
-    std::fs::read_to_string(supervisor.directory().join("psql")).ok()
 }

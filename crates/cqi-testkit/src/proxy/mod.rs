@@ -107,7 +107,11 @@ impl ProxyBuilder {
         };
         let thread = thread::Builder::new()
             .name("cqi-testkit-proxy".to_owned())
-            .spawn(move || runtime.block_on(acceptor.run(received)))
+            .spawn(move || {
+                runtime.block_on(acceptor.run(received));
+                // The search for a name that is still under way is not waited for.
+                runtime.shutdown_background();
+            })
             .context("start a thread for the proxy")?;
         let orders = Mutex::new(Some(orders));
         let proxy = Proxy {
