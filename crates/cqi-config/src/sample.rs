@@ -47,7 +47,7 @@ fn section(text: &mut String, shape: &Shape, defaults: &Value, depth: usize) {
                 self::section(text, field, default, depth + 1);
             }
             // A secret whose default is not empty serializes to no value.
-            _ if field.secret => {
+            _ if field.is_secret() => {
                 let _ = writeln!(text, "{indent}{name}: \"\"");
             }
             _ => {

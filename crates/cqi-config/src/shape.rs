@@ -92,6 +92,11 @@ impl Shape {
         )
     }
 
+    /// Says whether it is one secret text, which a file of its own may hold.
+    pub(crate) fn is_secret(&self) -> bool {
+        self.secret && matches!(self.kind, Kind::Text { .. })
+    }
+
     /// Says whether a secret is anywhere inside.
     pub(crate) fn holds_secret(&self) -> bool {
         self.secret

@@ -9,6 +9,7 @@ use super::origins::Table;
 use super::read::placeholder;
 use super::report::plain;
 use crate::Problem;
+use crate::secret::REDACTED;
 use crate::shape::{Kind, Shape, join};
 
 /// Makes the first layer of the struct's `Default`. A secret serializes to nothing of use, so one
@@ -32,7 +33,7 @@ fn drop_secrets(shape: &Shape, value: &mut Value) {
         Kind::Section(section) => {
             entries.retain(|key, value| {
                 let secret = section.field(key).is_some_and(|field| field.secret);
-                !secret || value.as_str().is_none_or(str::is_empty)
+                !secret || !is_redacted(value)
             });
             for (key, value) in entries {
                 if let Some(field) = section.field(key) {
@@ -81,6 +82,15 @@ pub(super) fn missing(
             }
         }
         _ => {}
+    }
+}
+
+fn is_redacted(value: &Value) -> bool {
+    match value {
+        Value::String(_, text) => text == REDACTED,
+        Value::Dict(_, entries) => entries.values().any(is_redacted),
+        Value::Array(_, items) => items.iter().any(is_redacted),
+        _ => false,
     }
 }
 

@@ -16,6 +16,8 @@ use crate::{HumanDuration, HumanSize, Origin, Problem, timestamp};
 /// The longest part of a value that a problem shows.
 const MAX_SHOWN: usize = 80;
 
+const NO_UNIT: &str = "has no unit";
+
 /// Reads one layer. What does not fit is left out, so that the rest can still be checked.
 pub(super) struct Reader<'a> {
     /// Makes the origin of a line.
@@ -165,6 +167,7 @@ impl Reader<'_> {
             Err(message) => {
                 let suggestion = match &shape.kind {
                     Kind::Choice(words) => nearest(&scalar.text, words.iter().map(String::as_str)),
+                    Kind::Text { .. } if message == NO_UNIT => Some(format!("{}s", scalar.text)),
                     _ => None,
                 };
                 let value = (!shape.secret).then(|| shown(&scalar));
@@ -307,10 +310,12 @@ fn typed(shape: &Shape, scalar: &Scalar) -> Result<Value, &'static str> {
     }
     unquoted(scalar)?;
     match text.parse::<i128>() {
-        Ok(number) if (min..=max).contains(&number) => Ok(match u64::try_from(number) {
-            Ok(number) => number.into(),
-            Err(_) => number.into(),
-        }),
+        Ok(number) if (min..=max).contains(&number) => {
+            // Serde's integers end at 64 bits.
+            let signed = || i64::try_from(number).map_err(|_| "out of range");
+            u64::try_from(number)
+                .map_or_else(|_| signed().map(Value::from), |number| Ok(number.into()))
+        }
         _ => Err("out of range"),
     }
 }
@@ -318,7 +323,7 @@ fn typed(shape: &Shape, scalar: &Scalar) -> Result<Value, &'static str> {
 fn formatted(format: Format, text: &str) -> Result<(), &'static str> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     match format {
-        Format::Duration if digits => Err("has no unit"),
+        Format::Duration if digits => Err(NO_UNIT),
         Format::Duration if HumanDuration::read(text).is_none() => Err("not a duration"),
         Format::Timestamp if timestamp::read(text).is_none() => Err("not a time"),
         Format::Ip if text.parse::<std::net::IpAddr>().is_err() => Err("not an IP address"),

@@ -48,7 +48,7 @@ impl<'a> Variables<'a> {
         let (mut values, mut files) = (BTreeMap::new(), BTreeMap::new());
         shape.each_leaf("", &mut |path, shape| {
             let name = name(prefix, &path);
-            if shape.secret {
+            if shape.is_secret() {
                 let named: &mut Vec<_> = files.entry(format!("{name}{FILE}")).or_default();
                 named.push(Target {
                     path: path.clone(),
