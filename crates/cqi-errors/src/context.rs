@@ -1,6 +1,6 @@
 use std::borrow::Cow;
 
-use crate::{BoxError, Error, Kind, Result};
+use crate::{BoxError, Error, Kind, Result, foreign};
 
 /// Adds context or a kind to the error of a result.
 pub trait ResultExt<T> {
@@ -35,9 +35,9 @@ impl<T, E: Into<BoxError>> ResultExt<T> for std::result::Result<T, E> {
     fn kind(self, kind: Kind) -> Result<T> {
         self.map_err(|error| match error.into().downcast::<Error>() {
             Ok(error) => error.with_kind(kind),
-            Err(foreign) => {
-                let message = foreign.to_string();
-                Error::wrap(foreign, message.into()).with_kind(kind)
+            Err(source) => {
+                let message = foreign::text(source.as_ref());
+                Error::wrap(source, message.into()).with_kind(kind)
             }
         })
     }

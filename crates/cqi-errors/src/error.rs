@@ -229,7 +229,7 @@ impl fmt::Display for Error {
         if f.alternate() {
             let mut said = self.0.message.clone();
             for cause in foreign::chain(self).skip(1) {
-                let text = cause.to_string();
+                let text = foreign::text(cause);
                 if !said.ends_with(&text) {
                     write!(f, ": {text}")?;
                 }

@@ -50,9 +50,19 @@ pub(crate) fn classify(error: &(dyn StdError + 'static)) -> Option<Kind> {
     }
     #[cfg(feature = "grpc")]
     if let Some(status) = error.downcast_ref::<tonic::Status>() {
-        return Kind::from_grpc_code(status.code());
+        return crate::grpc::kind_of(status);
     }
     None
+}
+
+/// Returns what one link of a chain says for itself; a `tonic::Status` would say its code, and its
+/// source in debug form, too.
+pub(crate) fn text(error: &(dyn StdError + 'static)) -> String {
+    #[cfg(feature = "grpc")]
+    if let Some(status) = error.downcast_ref::<tonic::Status>() {
+        return crate::grpc::text(status).to_owned();
+    }
+    error.to_string()
 }
 
 /// The table is in the docs of [`Kind::of`].

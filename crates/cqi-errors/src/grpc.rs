@@ -1,11 +1,12 @@
+use std::error::Error as StdError;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tonic::metadata::MetadataMap;
-use tonic::{Code, Status};
+use tonic::{Code, Status, TimeoutExpired};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use crate::{Error, Kind};
+use crate::{Error, Kind, foreign};
 
 /// When to call again, in milliseconds (gRFC A6, "pushback").
 const PUSHBACK: &str = "grpc-retry-pushback-ms";
@@ -101,29 +102,60 @@ impl From<Error> for Status {
 /// Takes the status a client received: kind, public message, field and suggested delay survive a
 /// round trip; the status is the source.
 ///
+/// The kind is that of the code, but for what tonic itself says of a broken connection: its own
+/// timeout (`CANCELLED`) is [`Timeout`](Kind::Timeout), a connection lost under the call
+/// (`CANCELLED`, `UNKNOWN`) is [`Temporary`](Kind::Temporary).
+///
 /// The message becomes public text, as it was on the wire. What a dependency says of *its* client,
 /// this service, is seldom true of the service's own client: change the kind with
 /// [`with_kind`](Error::with_kind) (which drops the text) before such an error goes on to it.
 #[cfg_attr(docsrs, doc(cfg(feature = "grpc")))]
 impl From<Status> for Error {
     fn from(status: Status) -> Self {
-        let kind = Kind::from_grpc_code(status.code()).unwrap_or(Kind::Unknown);
-        let message = status.message().to_owned();
+        let kind = kind_of(&status)
+            .or_else(|| status.source().map(Kind::of))
+            .unwrap_or(Kind::Unknown);
+        let message = text(&status).to_owned();
         let field = status
             .get_details_bad_request()
             .and_then(|details| details.field_violations.into_iter().next())
             .map(|violation| violation.field);
-        let retry_after = retry_after(&status);
 
         let mut error = match field.filter(|_| kind == Kind::InvalidInput) {
             Some(field) => Self::invalid_input(field, message),
-            None if message.is_empty() => Self::new(kind, status.code().description()),
+            None if status.message().is_empty() => Self::new(kind, message),
             None => Self::new(kind, message.clone()).with_public(message),
         };
-        if let Some(delay) = retry_after {
+        if let Some(delay) = retry_after(&status) {
             error = error.with_retry_after(delay);
         }
         error.with_source(status)
+    }
+}
+
+/// Classifies a status; `None` leaves it to its source.
+pub(crate) fn kind_of(status: &Status) -> Option<Kind> {
+    let kind = Kind::from_grpc_code(status.code()).unwrap_or(Kind::Unknown);
+    match (kind, status.source()) {
+        (Kind::Unknown, Some(_)) => None,
+        // No status from the wire has a source: this one is tonic's own, and its caller still waits.
+        (Kind::Cancelled, Some(source)) if foreign::find(source).is_none() => {
+            let timeout = foreign::chain(source).any(<dyn StdError>::is::<TimeoutExpired>);
+            Some(if timeout {
+                Kind::Timeout
+            } else {
+                Kind::Temporary
+            })
+        }
+        _ => Some(kind),
+    }
+}
+
+/// Returns the message of a status, or that of its code.
+pub(crate) fn text(status: &Status) -> &str {
+    match status.message() {
+        "" => status.code().description(),
+        message => message,
     }
 }
 

@@ -67,8 +67,8 @@ impl Kind {
     ///
     /// With feature `tokio`, tokio's `Elapsed` is [`Timeout`](Kind::Timeout); with feature `tower`,
     /// so is that of tower's timeout layer, and `Overloaded` of its load-shed layer is
-    /// [`Temporary`](Kind::Temporary); with feature `grpc`, a `tonic::Status` has the kind of its
-    /// code. A parser's error is [`Unknown`](Kind::Unknown): only the caller knows whose text it was.
+    /// [`Temporary`](Kind::Temporary); with feature `grpc`, a `tonic::Status` has the kind that
+    /// `Error::from` gives it. A parser's error is [`Unknown`](Kind::Unknown): only the caller knows whose text it was.
     ///
     /// [`io::ErrorKind`]: std::io::ErrorKind
     ///

@@ -1,5 +1,7 @@
 //! Statuses, and what survives the wire.
 
+use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use cqi_errors::{Error, Kind, ResultExt};
@@ -134,7 +136,48 @@ fn a_foreign_status_with_context_keeps_its_text_inside() {
     assert_eq!(error.kind(), Kind::RateLimited);
     assert_eq!(error.retry_after(), Some(Duration::from_millis(250)));
     assert_eq!(error.public_message(), "too many requests");
-    assert!(format!("{error:#}").contains("tenant 12"));
+    assert_eq!(
+        format!("{error:#}"),
+        "call pricing: tenant 12 is over its quota"
+    );
+
+    let error = Err::<(), _>(Status::not_found("no such asset"))
+        .kind(Kind::Permanent)
+        .unwrap_err();
+    assert_eq!(format!("{error:?}"), "permanent: no such asset");
+}
+
+/// tonic's own timeout is `CANCELLED` and a lost connection `UNKNOWN` or `CANCELLED`; none of them
+/// means that the caller went away.
+#[test]
+fn what_tonic_says_of_a_broken_connection_is_not_taken_at_its_word() {
+    let status = |source: &dyn Fn() -> tower::BoxError| Status::from_error(source());
+    let lost = || io::Error::from(io::ErrorKind::ConnectionReset).into();
+    let elapsed = || tonic::TimeoutExpired(()).into();
+    let cancelled = || {
+        let mut status = Status::cancelled("h2 protocol error");
+        status.set_source(Arc::new(io::Error::other("stream reset by peer")));
+        status
+    };
+
+    assert_eq!(status(&lost).code(), Code::Unknown);
+    assert_eq!(Kind::of(&status(&lost)), Kind::Temporary);
+    assert_eq!(Error::from(status(&lost)).kind(), Kind::Temporary);
+
+    assert_eq!(status(&elapsed).code(), Code::Cancelled);
+    assert_eq!(Kind::of(&status(&elapsed)), Kind::Timeout);
+    assert_eq!(Error::from(status(&elapsed)).kind(), Kind::Timeout);
+
+    assert_eq!(Kind::of(&cancelled()), Kind::Temporary);
+    assert_eq!(Error::from(cancelled()).kind(), Kind::Temporary);
+
+    let ours = Status::from(Error::cancelled("client went away"));
+    assert_eq!(Error::from(ours).kind(), Kind::Cancelled);
+    assert_eq!(
+        Kind::of(&Status::cancelled("from the wire")),
+        Kind::Cancelled
+    );
+    assert_eq!(Kind::of(&Status::unknown("from the wire")), Kind::Unknown);
 }
 
 #[test]
