@@ -2,24 +2,16 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use cqi_errors::{Error, Result};
-use nix::unistd::geteuid;
+use cqi_errors::Result;
 
-use crate::command;
-use crate::postgres::Address;
-use crate::postgres::admin;
+use crate::install::{install, missing};
+use crate::{command, compose};
 
 /// The variable that names a PostgreSQL server for the tests to use.
-const URL: &str = "CQI_TEST_POSTGRES_URL";
+pub(crate) const URL: &str = "CQI_TEST_POSTGRES_URL";
 
 /// How long a program may take that answers at once where it works.
 const PROBE: Duration = Duration::from_secs(5);
-
-/// How long a program may take that downloads.
-const INSTALL: Duration = Duration::from_secs(300);
-
-/// The server of the compose file.
-const COMPOSE_URL: &str = "postgres://postgres:postgres@127.0.0.1:5432/postgres";
 
 /// Where tests get PostgreSQL from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,7 +38,9 @@ impl Source {
             Ok(url) if !url.trim().is_empty() => return Ok(Self::Url(url.trim().to_owned())),
             _ => {}
         }
-        if let Some(url) = compose() {
+        if let Ok(folder) = std::env::current_dir()
+            && let Some(url) = compose::up("docker".as_ref(), &folder, compose::URL)
+        {
             return Ok(Self::Url(url));
         }
         find_binaries().map(Self::Binaries)
@@ -85,125 +79,63 @@ pub(crate) fn find_program(name: &str) -> Result<PathBuf> {
     find().ok_or_else(|| missing(name))
 }
 
-fn missing(package: &str) -> Error {
-    let line = if cfg!(target_os = "macos") {
-        format!("brew install {package}")
-    } else if Path::new("/etc/debian_version").exists() {
-        format!("sudo apt-get install -y {package}")
-    } else if Path::new("/etc/alpine-release").exists() {
-        format!("sudo apk add {package}")
-    } else {
-        format!(
-            "sudo dnf install -y {}",
-            package.replace("postgresql", "postgresql-server")
-        )
+fn binaries() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let config = || {
+        let config = command::run(Command::new("pg_config").arg("--bindir"), PROBE);
+        config.ok().map(|folder| PathBuf::from(folder.trim()))
     };
-    let instead = match package {
-        "postgresql" => format!(", or set {URL} to the URL of a server that may be used for tests"),
-        _ => String::new(),
-    };
-    Error::permanent(format!(
-        "tests need {package}, and there is none: install it with `{line}`{instead}"
-    ))
+    newest(Path::new("/usr/lib/postgresql"))
+        .into_iter()
+        .chain(std::env::split_paths(&path))
+        .find(|folder| is_complete(folder))
+        .or_else(|| config().filter(|folder| is_complete(folder)))
 }
 
-fn binaries() -> Option<PathBuf> {
-    let versions = std::fs::read_dir("/usr/lib/postgresql")
-        .into_iter()
-        .flatten()
-        .flatten();
-    let mut versions: Vec<(u32, PathBuf)> = versions
+/// Returns the programs' folders of all versions installed side by side, the newest first.
+fn newest(versions: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(versions).into_iter().flatten().flatten();
+    let mut versions: Vec<(u32, PathBuf)> = entries
         .filter_map(|entry| {
             let version = entry.file_name().to_str()?.parse().ok()?;
             Some((version, entry.path().join("bin")))
         })
         .collect();
-    versions.sort();
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let config = command::run(Command::new("pg_config").arg("--bindir"), PROBE);
-    versions
-        .into_iter()
-        .rev()
-        .map(|(_, folder)| folder)
-        .chain(std::env::split_paths(&path))
-        .chain(config.ok().map(|folder| PathBuf::from(folder.trim())))
-        .find(|folder| {
-            ["initdb", "postgres"]
-                .iter()
-                .all(|name| folder.join(name).is_file())
-        })
+    versions.sort_by(|a, b| b.cmp(a));
+    versions.into_iter().map(|(_, folder)| folder).collect()
 }
 
-#[expect(
-    clippy::print_stderr,
-    reason = "who waits for a download must know, and nothing is hidden"
-)]
-fn say(line: &str) {
-    eprintln!("cqi-testkit: {line}");
+fn is_complete(folder: &Path) -> bool {
+    ["initdb", "postgres"]
+        .iter()
+        .all(|name| folder.join(name).is_file())
 }
 
-/// Brings the service of the compose file up, where there are such a file and an engine.
-fn compose() -> Option<String> {
-    let file = compose_file(&std::env::current_dir().ok()?)?;
-    command::run(Command::new("docker").args(["compose", "version"]), PROBE).ok()?;
-    command::run(Command::new("docker").arg("info"), PROBE).ok()?;
-    say(&format!(
-        "starting postgres of {} with docker compose",
-        file.display()
-    ));
-    let mut up = Command::new("docker");
-    up.args(["compose", "--file"])
-        .arg(&file)
-        .args(["up", "--detach", "--wait", "postgres"]);
-    let problem = match command::run(&mut up, INSTALL) {
-        Err(output) => output,
-        Ok(_) => match Address::parse(COMPOSE_URL)
-            .and_then(|server| admin::execute(&server, "SELECT 1"))
-        {
-            Ok(()) => return Some(COMPOSE_URL.to_owned()),
-            Err(error) => format!("{error:#}"),
-        },
-    };
-    say(&format!(
-        "docker compose gave no server, going on with local programs: {problem}"
-    ));
-    None
-}
+#[cfg(test)]
+mod tests {
+    use std::fs;
 
-/// Finds the nearest compose file that has a service `postgres`.
-fn compose_file(folder: &Path) -> Option<PathBuf> {
-    folder
-        .ancestors()
-        .map(|folder| folder.join("docker-compose.yml"))
-        .find(|file| {
-            std::fs::read_to_string(file)
-                .is_ok_and(|text| text.lines().any(|line| line.trim_end() == "  postgres:"))
-        })
-}
+    use super::*;
 
-/// Installs a package where that needs nobody's consent: as root on a Debian-like machine.
-fn install(package: &str) -> Result<()> {
-    if !geteuid().is_root() || !Path::new("/etc/debian_version").exists() {
-        return Err(missing(package));
+    #[test]
+    fn the_newest_version_wins_by_number() {
+        let folder = tempfile::tempdir().unwrap();
+        for version in ["9", "15", "16", "common"] {
+            let bin = folder.path().join(version).join("bin");
+            fs::create_dir_all(&bin).unwrap();
+            // The client's package alone makes a folder without a server.
+            if version != "16" {
+                fs::write(bin.join("postgres"), "").unwrap();
+                fs::write(bin.join("initdb"), "").unwrap();
+            }
+        }
+        let found: Vec<PathBuf> = newest(folder.path())
+            .into_iter()
+            .filter(|bin| is_complete(bin))
+            .collect();
+        assert_eq!(
+            found,
+            ["15", "9"].map(|version| folder.path().join(version).join("bin"))
+        );
     }
-    let apt = |arguments: &[&str]| {
-        let mut apt = Command::new("apt-get");
-        apt.args(arguments).env("DEBIAN_FRONTEND", "noninteractive");
-        command::run(&mut apt, INSTALL)
-    };
-    let install = ["install", "--yes", "--no-install-recommends", package];
-    say(&format!(
-        "running `apt-get {}`, since {package} is missing",
-        install.join(" ")
-    ));
-    if apt(&install).is_ok() {
-        return Ok(());
-    }
-    say("running `apt-get update` first");
-    apt(&["update"])
-        .and_then(|_| apt(&install))
-        .map(drop)
-        .map_err(|output| {
-            missing(package).with_source(Error::permanent(format!("apt-get failed: {output}")))
-        })
 }

@@ -5,7 +5,9 @@ mod account;
 #[cfg(feature = "tls")]
 mod certificates;
 mod command;
+mod compose;
 mod discovery;
+mod install;
 mod pgbouncer;
 mod postgres;
 mod process;

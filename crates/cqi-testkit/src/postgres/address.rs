@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use cqi_errors::{Error, Result};
 use tokio_postgres::config::Host;
 
+use crate::Proxy;
+
 /// Where a server is, and who to be there.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Address {
@@ -48,6 +50,17 @@ impl Address {
             password: String::from_utf8_lossy(password).into_owned(),
             socket: None,
         })
+    }
+
+    /// Returns a URL that leads through a proxy.
+    pub(crate) fn url_through(&self, proxy: &Proxy, database: &str) -> String {
+        let (host, port) = (proxy.addr().ip().to_string(), proxy.port());
+        Self {
+            host,
+            port,
+            ..self.clone()
+        }
+        .url(database)
     }
 
     pub(crate) fn url(&self, database: &str) -> String {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::server::Inner;
 use super::{Address, admin};
+use crate::Proxy;
 use crate::supervisor::Supervisor;
 
 /// How long dropping a handle may wait for a server that is not ours.
@@ -84,6 +85,12 @@ impl Database {
     #[must_use]
     pub fn url(&self) -> String {
         self.address.url(&self.name)
+    }
+
+    /// Returns the URL that leads there through a proxy to this server.
+    #[must_use]
+    pub fn url_through(&self, proxy: &Proxy) -> String {
+        self.address.url_through(proxy, &self.name)
     }
 }
 

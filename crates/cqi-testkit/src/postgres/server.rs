@@ -9,8 +9,8 @@ use nix::unistd::Pid;
 use super::builder::{Options, PostgresBuilder};
 use super::database::{Keeper, Removal};
 use super::{Address, Database, admin, blocking, cluster};
-use crate::process;
 use crate::supervisor::{Supervisor, token};
+use crate::{Proxy, process};
 
 /// How long a server may take to stop.
 const STOP: Duration = Duration::from_secs(10);
@@ -122,6 +122,12 @@ impl Postgres {
     #[must_use]
     pub fn url(&self) -> String {
         self.inner.address.url("postgres")
+    }
+
+    /// Returns the URL that leads there through a proxy to this server.
+    #[must_use]
+    pub fn url_through(&self, proxy: &Proxy) -> String {
+        self.inner.address.url_through(proxy, "postgres")
     }
 
     /// Returns what the server has written to its log so far.

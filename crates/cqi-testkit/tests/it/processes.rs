@@ -107,7 +107,7 @@ fn is_empty(folder: &Path) -> bool {
     fs::read_dir(folder).unwrap().next().is_none()
 }
 
-/// Lists processes that name the folder or work in it.
+/// Lists the processes that work in the folder, as the system describes them.
 fn processes(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     entries
@@ -145,6 +145,49 @@ async fn a_killed_process_leaves_no_server_and_no_files() {
         connect(&url).await.unwrap_err();
         println!("{what}: gone after {took:?}");
     }
+}
+
+#[tokio::test]
+async fn a_server_inherits_nothing_that_its_starter_had_open() {
+    let (folder, other) = (folder(), folder());
+    let inner = command("private", folder.path());
+    let mut outer = Command::new("sh");
+    outer
+        .arg("-c")
+        .arg("exec \"$@\" 7>\"$0\"")
+        .arg(other.path().join("open"));
+    outer
+        .arg(inner.get_program())
+        .args(inner.get_args())
+        .stdin(Stdio::piped());
+    outer.envs(
+        inner
+            .get_envs()
+            .filter_map(|(name, value)| Some((name, value?))),
+    );
+    outer.stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut holder = Holder::spawn(outer);
+    holder.url();
+    let has = |pid: &str, folder: &Path| {
+        let files = fs::read_dir(format!("/proc/{pid}/fd"))
+            .into_iter()
+            .flatten()
+            .flatten();
+        files
+            .flat_map(|file| fs::read_link(file.path()))
+            .any(|file| file.starts_with(folder))
+    };
+    let servers = processes(folder.path());
+    assert!(servers.len() > 2);
+    assert!(has(&holder.child.id().to_string(), other.path()));
+    for server in servers {
+        assert!(
+            !has(server.split(' ').next().unwrap(), other.path()),
+            "{server}"
+        );
+    }
+    holder.finish();
+    gone(folder.path()).await;
 }
 
 #[tokio::test]

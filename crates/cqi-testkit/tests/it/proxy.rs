@@ -57,11 +57,7 @@ async fn it_passes_a_real_protocol() {
         .start()
         .await
         .unwrap();
-    let port = format!(":{}/", database.port());
-    let url = database
-        .url()
-        .replace(&port, &format!(":{}/", proxy.port()));
-    let client = connect(&url).await.unwrap();
+    let client = connect(&database.url_through(&proxy)).await.unwrap();
     assert_eq!(
         text(&client, "SELECT repeat('x', 1000000)")
             .await

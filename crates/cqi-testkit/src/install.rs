@@ -1,0 +1,110 @@
+//! What to do where a program is missing.
+
+use std::ffi::OsStr;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use cqi_errors::{Error, Result};
+use nix::unistd::geteuid;
+
+use crate::command::{self, say};
+use crate::discovery::URL;
+
+/// How long a package may take to come and to be installed.
+const LIMIT: Duration = Duration::from_secs(300);
+
+/// Installs a package where that needs nobody's consent: as root on a Debian-like machine.
+pub(crate) fn install(package: &str) -> Result<()> {
+    if geteuid().is_root() && is_debian() {
+        install_with("apt-get".as_ref(), package)
+    } else {
+        Err(missing(package))
+    }
+}
+
+fn install_with(apt: &OsStr, package: &str) -> Result<()> {
+    let apt = |arguments: &[&str]| {
+        let mut apt = Command::new(apt);
+        // Another test may be installing it.
+        apt.args(["-o", "DPkg::Lock::Timeout=240"]);
+        command::run(
+            apt.args(arguments).env("DEBIAN_FRONTEND", "noninteractive"),
+            LIMIT,
+        )
+    };
+    let install = ["install", "--yes", "--no-install-recommends", package];
+    say(&format!(
+        "running `apt-get {}`, since {package} is missing",
+        install.join(" ")
+    ));
+    if apt(&install).is_ok() {
+        return Ok(());
+    }
+    say("running `apt-get update` first");
+    apt(&["update"])
+        .and_then(|_| apt(&install))
+        .map(drop)
+        .map_err(|output| {
+            missing(package).with_source(Error::permanent(format!("apt-get failed: {output}")))
+        })
+}
+
+/// Returns the error that says how to install a package.
+pub(crate) fn missing(package: &str) -> Error {
+    let line = if cfg!(target_os = "macos") {
+        format!("brew install {package}")
+    } else if is_debian() {
+        format!("sudo apt-get install -y {package}")
+    } else if Path::new("/etc/alpine-release").exists() {
+        format!("sudo apk add {package}")
+    } else {
+        format!(
+            "sudo dnf install -y {}",
+            package.replace("postgresql", "postgresql-server")
+        )
+    };
+    let instead = match package {
+        "postgresql" => format!(", or set {URL} to the URL of a server that may be used for tests"),
+        _ => String::new(),
+    };
+    Error::permanent(format!(
+        "tests need {package}, and there is none: install it with `{line}`{instead}"
+    ))
+}
+
+fn is_debian() -> bool {
+    Path::new("/etc/debian_version").exists()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::command::tests::script;
+
+    #[test]
+    fn a_package_is_installed_after_an_update_where_that_helps() {
+        let folder = tempfile::tempdir().unwrap();
+        let calls = || fs::read_to_string(folder.path().join("calls")).unwrap();
+        let body = "cd $(dirname $0); echo $3 $6 >>calls; [ $3 = update ] && touch updated; [ -e updated ]";
+        let apt = script(folder.path(), "apt-get", body);
+        install_with(apt.as_os_str(), "postgresql").unwrap();
+        assert_eq!(calls(), "install postgresql\nupdate\ninstall postgresql\n");
+        install_with(apt.as_os_str(), "pgbouncer").unwrap();
+        assert!(calls().ends_with("install pgbouncer\n"), "{}", calls());
+    }
+
+    #[test]
+    fn a_package_that_cannot_be_had_is_told_with_the_line_that_installs_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let apt = script(folder.path(), "apt-get", "echo no network; exit 100");
+        let error = install_with(apt.as_os_str(), "postgresql").unwrap_err();
+        let message = format!("{error:#}");
+        assert!(message.contains("install it with `"), "{message}");
+        assert!(message.contains("postgresql"), "{message}");
+        assert!(message.contains(URL), "{message}");
+        assert!(message.contains("no network"), "{message}");
+    }
+}
