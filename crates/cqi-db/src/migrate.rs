@@ -152,6 +152,10 @@ impl Link {
             canceller,
             ..
         } = connector.connect().await?;
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "aborted when the link is dropped"
+        )]
         let driver = tokio::spawn(async move {
             if let Err(error) = driver.await {
                 tracing::debug!(%error, "connection of the migrations ended");

@@ -57,9 +57,8 @@ impl Canceller {
                 self.token.cancel_query_raw(socket, Patient(tls)).await?;
             }
             None => {
-                self.token
-                    .cancel_query_raw(UntilClosed(socket), NoTls)
-                    .await?
+                let socket = UntilClosed(socket);
+                self.token.cancel_query_raw(socket, NoTls).await?;
             }
         }
         Ok(())

@@ -18,7 +18,7 @@ use crate::SqlError;
 pub fn is_outcome_unknown(error: &Error) -> bool {
     let first: &(dyn StdError + 'static) = error;
     std::iter::successors(Some(first), |&error| error.source())
-        .any(|error| error.is::<OutcomeUnknown>())
+        .any(<dyn StdError>::is::<OutcomeUnknown>)
 }
 
 pub(super) fn unknown(cause: Error) -> Error {

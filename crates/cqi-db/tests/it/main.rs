@@ -1,6 +1,11 @@
 //! Behaviour of the pool against a real PostgreSQL.
 
 #![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests may panic"
+)]
+#![allow(
     clippy::disallowed_methods,
     reason = "tests measure wall time and spawn what they join"
 )]

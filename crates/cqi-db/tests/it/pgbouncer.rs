@@ -1,10 +1,13 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use cqi_config::DatabaseConfig;
-use cqi_db::{Pool, with_transaction};
+use cqi_db::{Pool, is_outcome_unknown, with_transaction};
 use cqi_errors::Kind;
 use cqi_testkit::{Database, PgBouncer, Postgres};
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use crate::support::{self, eventually, observer, sessions};
 
@@ -12,6 +15,7 @@ async fn start(server_connections: u32) -> (Database, PgBouncer, DatabaseConfig)
     let database = Postgres::start().await.unwrap();
     let bouncer = PgBouncer::in_front_of(&database)
         .transaction_pooling()
+        .setting("admin_users", database.user())
         .setting("default_pool_size", server_connections.to_string())
         .start()
         .await
@@ -135,4 +139,68 @@ async fn a_dropped_transaction_gives_the_server_connection_back() {
         sessions(&observer, "state LIKE 'idle in transaction%'").await,
         0
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn work_goes_on_after_pgbouncer_has_dropped_everybody() {
+    let (database, bouncer, mut config) = start(2).await;
+    config.max_connections = 4;
+    let pool = Pool::connect(&config).await.unwrap();
+    let done = Arc::new(AtomicU32::new(0));
+    let stop = CancellationToken::new();
+    let workers: Vec<_> = (0..8_i32)
+        .map(|n| {
+            let (pool, done, stop) = (pool.clone(), Arc::clone(&done), stop.clone());
+            tokio::spawn(async move {
+                while !stop.is_cancelled() {
+                    let work = with_transaction(&pool, async |tx| {
+                        tx.query_one::<(i32,)>("SELECT $1::int", &[&n]).await
+                    });
+                    match timeout(Duration::from_secs(15), work).await.unwrap() {
+                        Ok(_) => _ = done.fetch_add(1, Ordering::Relaxed),
+                        Err(error) => assert!(
+                            error.kind() == Kind::Temporary || is_outcome_unknown(&error),
+                            "{error:?}"
+                        ),
+                    }
+                }
+            })
+        })
+        .collect();
+    let progress = async || {
+        let before = done.load(Ordering::Relaxed);
+        eventually("work goes on", async || {
+            done.load(Ordering::Relaxed) > before + 20
+        })
+        .await;
+    };
+    progress().await;
+
+    let (admin, connection) = tokio_postgres::Config::new()
+        .host(bouncer.host())
+        .port(bouncer.port())
+        .user(database.user())
+        .dbname("pgbouncer")
+        .connect(tokio_postgres::NoTls)
+        .await
+        .unwrap();
+    let connection = tokio::spawn(connection);
+    for _ in 0..3 {
+        // Closes the connections of all clients and to all servers, as a restart does.
+        admin
+            .simple_query(&format!("KILL {}", database.name()))
+            .await
+            .unwrap();
+        admin
+            .simple_query(&format!("RESUME {}", database.name()))
+            .await
+            .unwrap();
+        progress().await;
+    }
+    stop.cancel();
+    for worker in workers {
+        worker.await.unwrap();
+    }
+    drop(admin);
+    connection.await.unwrap().unwrap();
 }

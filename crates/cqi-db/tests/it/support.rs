@@ -6,7 +6,7 @@ use tokio::time::{Instant, sleep};
 use tokio_postgres::{Client, NoTls};
 
 /// Settings for a test's database, with bounds short enough for a test.
-pub fn config(database: &Database) -> DatabaseConfig {
+pub(crate) fn config(database: &Database) -> DatabaseConfig {
     DatabaseConfig {
         host: database.host().to_owned(),
         port: database.port(),
@@ -19,7 +19,7 @@ pub fn config(database: &Database) -> DatabaseConfig {
 }
 
 /// A plain connection to look from outside at what the crate does.
-pub async fn observer(database: &Database) -> Client {
+pub(crate) async fn observer(database: &Database) -> Client {
     let (client, connection) = tokio_postgres::connect(&database.url(), NoTls)
         .await
         .unwrap();
@@ -28,7 +28,7 @@ pub async fn observer(database: &Database) -> Client {
 }
 
 /// Waits up to 10 s for a condition that another process brings about.
-pub async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+pub(crate) async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(10);
     while !condition().await {
         assert!(Instant::now() < deadline, "not within 10 s: {what}");
@@ -37,7 +37,7 @@ pub async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
 }
 
 /// How many sessions of the database, besides the one that asks, meet a condition.
-pub async fn sessions(observer: &Client, condition: &str) -> i64 {
+pub(crate) async fn sessions(observer: &Client, condition: &str) -> i64 {
     let sql = format!(
         "SELECT count(*) FROM pg_stat_activity \
          WHERE datname = current_database() AND pid <> pg_backend_pid() AND ({condition})"

@@ -7,9 +7,12 @@ use cqi_db::Pool;
 use cqi_errors::{Error, Kind};
 use cqi_testkit::Postgres;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use crate::support::eventually;
 
@@ -374,4 +377,89 @@ async fn scram_is_bound_to_the_encrypted_channel() {
     let config = config(&server, SslMode::VerifyFull);
     assert_eq!(config.password.expose(), password);
     assert!(encrypted(&config).await.unwrap());
+}
+
+/// Plays a man in the middle who ends TLS with a certificate of his own and opens it again towards
+/// the server, which only someone who looks at no certificate falls for.
+async fn interceptor(server: &Postgres) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let target = server.port();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+
+    let key = KeyPair::generate().unwrap();
+    let leaf = CertificateParams::new(["localhost".to_owned()])
+        .unwrap()
+        .self_signed(&key)
+        .unwrap();
+    let towards_client = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![leaf.der().clone()], key.into())
+        .unwrap();
+    let mut roots = rustls::RootCertStore::empty();
+    roots
+        .add(CertificateDer::from_pem_file(server.ca_file()).unwrap())
+        .unwrap();
+    let towards_server = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let acceptor = TlsAcceptor::from(Arc::new(towards_client));
+    let connector = TlsConnector::from(Arc::new(towards_server));
+
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let (acceptor, connector) = (acceptor.clone(), connector.clone());
+            tokio::spawn(async move {
+                let mut request = [0; 8];
+                client.read_exact(&mut request).await.unwrap();
+                let mut server = TcpStream::connect(("127.0.0.1", target)).await.unwrap();
+                server.write_all(&request).await.unwrap();
+                assert_eq!(server.read_u8().await.unwrap(), b'S');
+                client.write_all(b"S").await.unwrap();
+                let name = "localhost".try_into().unwrap();
+                let mut server = connector.connect(name, server).await.unwrap();
+                let mut client = acceptor.accept(client).await.unwrap();
+                let _ = copy_bidirectional(&mut client, &mut server).await;
+            });
+        }
+    });
+    port
+}
+
+#[tokio::test]
+async fn scram_notices_a_man_in_the_middle_whom_require_lets_in() {
+    let server = Postgres::builder()
+        .password("secret")
+        .tls_required()
+        .start()
+        .await
+        .unwrap();
+    let mut config = config(&server, SslMode::Require);
+    config.ssl_root_cert = None;
+    assert!(encrypted(&config).await.unwrap());
+    config.port = interceptor(&server).await;
+    let error = refused(&config).await;
+    assert!(error.contains("channel binding"), "{error}");
+}
+
+#[tokio::test]
+async fn prefer_does_without_where_the_server_wants_plain_text() {
+    let server = Postgres::builder().tls().start().await.unwrap();
+    let mut config = config(&server, SslMode::Prefer);
+    let pool = Pool::connect(&config).await.unwrap();
+    let (rules,): (String,) = pool.query_one("SHOW hba_file", &[]).await.unwrap();
+    std::fs::write(rules, "hostnossl all all 127.0.0.1/32 trust\n").unwrap();
+    pool.execute("SELECT pg_reload_conf()", &[]).await.unwrap();
+    eventually("the server refuses TLS", async || {
+        config.ssl_mode = SslMode::Require;
+        let refused = Pool::connect(&config).await.is_err();
+        config.ssl_mode = SslMode::Prefer;
+        let plain = !encrypted(&config).await.unwrap();
+        refused && plain
+    })
+    .await;
 }
