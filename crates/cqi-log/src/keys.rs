@@ -62,20 +62,20 @@ impl Keys {
     /// Writes `,"name":` or ` name=`.
     pub(crate) fn write(&mut self, out: &mut Vec<u8>, source: &'static str, style: &Style) -> Key {
         let slot = &mut self.slots[place(source)];
-        if let Some(slot) = slot
-            && std::ptr::eq(slot.source, source)
-            && slot.style == style.id
+        if let Some(known) = slot
+            && std::ptr::eq(known.source, source)
+            && known.style == style.id
         {
-            out.extend_from_slice(&slot.rendered[..slot.len]);
-            return slot.key;
+            out.extend_from_slice(&known.rendered[..known.len]);
+            return known.key;
         }
         let start = out.len();
         let key = render(out, source, style);
         let fresh = &out[start..];
-        if let Some(place) = (fresh.len() <= LONGEST).then_some(slot) {
+        if fresh.len() <= LONGEST {
             let mut rendered = [0; LONGEST];
             rendered[..fresh.len()].copy_from_slice(fresh);
-            *place = Some(Slot {
+            *slot = Some(Slot {
                 style: style.id,
                 source,
                 key,

@@ -93,7 +93,7 @@ fn the_last_of_two_fields_of_one_name_wins() {
             twice = "new",
             last = 3,
             "x"
-        )
+        );
     });
     let text = logs.text();
     assert!(

@@ -1,6 +1,14 @@
 //! What the logger writes, and what it survives.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests may panic"
+)]
 
 mod allocations;
+#[cfg(feature = "testing")]
+mod capture;
 mod fields;
 mod levels;
 mod logs;

@@ -5,7 +5,7 @@
 use std::env;
 use std::fmt;
 use std::fs::File;
-use std::io::{Read as _, Write as _};
+use std::io::{self, Read as _, Write};
 use std::process::{Child, Command, Stdio};
 
 use cqi_config::{LogConfig, LogOutput};
@@ -36,7 +36,7 @@ fn child(test: &str) -> Command {
 
 /// Waits in the child until the parent closes its standard input.
 fn until_told() {
-    std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
+    io::stdin().read_to_end(&mut Vec::new()).unwrap();
 }
 
 fn tell(child: &mut Child) {
@@ -134,6 +134,41 @@ fn a_process_has_one_logger() {
     let error = cqi_log::init(&to_stderr(), &service()).unwrap_err();
     assert_eq!(error.kind(), Kind::Conflict);
     info!("the first is still there");
+}
+
+/// A writer that logs about its work.
+struct Noisy(File);
+
+impl Write for Noisy {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        info!("about to write");
+        self.0.write(line)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        info!("about to flush");
+        Ok(())
+    }
+}
+
+#[test]
+fn a_writer_that_logs_does_not_wait_for_itself() {
+    if !is_child() {
+        let output = child("a_writer_that_logs_does_not_wait_for_itself")
+            .output()
+            .unwrap();
+        assert!(output.status.success());
+        assert_eq!(parse(&output.stderr).len(), 2);
+        return;
+    }
+    let stderr = File::options().write(true).open("/proc/self/fd/2").unwrap();
+    let builder = cqi_log::builder().writer(Noisy(stderr));
+    let guard = builder.init(&config("info"), &service()).unwrap();
+    info!("one");
+    info!("two");
+    guard.flush().unwrap();
+    let stats = guard.stats();
+    assert_eq!((stats.lines_written, stats.lines_lost), (2, 3));
 }
 
 #[cfg(feature = "log")]
@@ -340,7 +375,7 @@ fn a_reader_that_stopped_costs_one_wait_and_whole_lines_follow() {
         "{stats:?}"
     );
     println!("stuck");
-    std::io::stdout().flush().unwrap();
+    io::stdout().flush().unwrap();
     until_told();
     info!("room again");
     assert_eq!(guard.stats().lines_written, stats.lines_written + 1);

@@ -23,7 +23,7 @@ fn provider(sampler: Sampler) -> (SdkTracerProvider, InMemorySpanExporter) {
 fn traces(provider: &SdkTracerProvider) -> impl Layer<Registry> + Send + Sync + use<> {
     tracing_opentelemetry::layer()
         .with_tracer(provider.tracer("test"))
-        .with_filter(filter_fn(|metadata| metadata.is_span()))
+        .with_filter(filter_fn(|metadata| !metadata.is_event()))
 }
 
 fn logs(provider: &SdkTracerProvider, level: &str) -> Logs {
@@ -155,6 +155,27 @@ fn ids_named_in_fields_win() {
         info!("x");
     });
     assert_eq!(line["span_id"], "0000000000000002");
+}
+
+#[test]
+fn a_value_that_logs_while_it_is_computed_loses_nothing() {
+    let (provider, exporter) = provider(Sampler::AlwaysOn);
+    let logs = logs(&provider, "info");
+    let computed = |number: u64| {
+        debug!("hidden");
+        info!("inner");
+        number
+    };
+    logs.run(|| {
+        let _span = info_span!("request").entered();
+        info!(value = computed(7), "outer");
+        info!("after");
+    });
+    let lines = logs.lines();
+    let messages: Vec<_> = lines.iter().map(|line| line["message"].clone()).collect();
+    assert_eq!(messages, ["inner", "outer", "after"]);
+    assert_eq!(lines[1]["value"], 7);
+    assert_eq!(exporter.get_finished_spans().unwrap().len(), 1);
 }
 
 #[test]
