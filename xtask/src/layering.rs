@@ -21,6 +21,7 @@ struct Member {
     folder: PathBuf,
     manifest: toml::Table,
     has_readme: bool,
+    has_license: bool,
     dependencies: Vec<Dependency>,
 }
 
@@ -92,6 +93,7 @@ fn members(metadata: &Value) -> Result<Vec<Member>> {
             Ok(Member {
                 name: text(package, "name").to_owned(),
                 has_readme: folder.join("README.md").is_file(),
+                has_license: folder.join("LICENSE").is_file(),
                 manifest: source
                     .parse()
                     .with_context(|| format!("cannot read {}", manifest.display()))?,
@@ -138,6 +140,7 @@ mod tests {
                 .parse()
                 .unwrap(),
             has_readme: true,
+            has_license: true,
             dependencies: Vec::new(),
         }
     }

@@ -31,6 +31,12 @@ pub(super) fn check(member: &Member) -> Vec<String> {
             member.folder.display()
         ));
     }
+    if member.is_mapped() && !member.has_license {
+        let folder = member.folder.display();
+        problems.push(format!(
+            "{folder}: each package carries the licence; `ln -s ../../LICENSE {folder}/LICENSE`"
+        ));
+    }
     problems
 }
 
@@ -88,15 +94,17 @@ mod tests {
     }
 
     #[test]
-    fn a_crate_without_readme_or_with_another_name_than_its_folder_fails() {
+    fn a_crate_without_front_page_licence_or_the_name_of_its_folder_fails() {
         let mut db = member("cqi-db");
         db.has_readme = false;
+        db.has_license = false;
         db.folder = PathBuf::from("crates/database");
         assert_eq!(
             check(&db),
             [
                 "crates/database/Cargo.toml: the package is cqi-db; name it as its folder",
                 "crates/database: add a README.md, the crate's front page",
+                "crates/database: each package carries the licence; `ln -s ../../LICENSE crates/database/LICENSE`",
             ]
         );
     }
