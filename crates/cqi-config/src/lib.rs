@@ -1,4 +1,8 @@
-#![doc = include_str!("../README.md")]
+#![cfg_attr(feature = "load", doc = include_str!("../README.md"))]
+#![cfg_attr(
+    not(feature = "load"),
+    doc = "The structs of cqi-config: the feature `load` reads them."
+)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod config;
@@ -20,6 +24,13 @@ mod schema;
 mod secret;
 mod sections;
 #[cfg(feature = "schema")]
+#[cfg_attr(
+    not(feature = "load"),
+    allow(
+        dead_code,
+        reason = "a sample needs names and defaults, only loading needs limits"
+    )
+)]
 mod shape;
 mod size;
 #[cfg(feature = "load")]

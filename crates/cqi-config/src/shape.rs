@@ -145,6 +145,11 @@ impl Shape {
                 ..
             } => "a text".to_owned(),
             Kind::Text {
+                min: 1,
+                max: usize::MAX,
+                ..
+            } => "a text that is not empty".to_owned(),
+            Kind::Text {
                 min,
                 max: usize::MAX,
                 ..
@@ -217,9 +222,8 @@ fn compile(schema: &Value, definitions: &Definitions<'_>) -> Shape {
         match others.as_slice() {
             [only] => adopt(&mut shape, compile(only, definitions)),
             _ => {
-                shape.secret |= others
-                    .iter()
-                    .any(|other| compile(other, definitions).holds_secret())
+                let mut compiled = others.iter().map(|other| compile(other, definitions));
+                shape.secret |= compiled.any(|other| other.holds_secret());
             }
         }
     } else {

@@ -49,7 +49,7 @@ impl HumanSize {
     pub fn format(bytes: u64) -> String {
         let (unit, factor) = UNITS
             .into_iter()
-            .find(|(_, factor)| bytes != 0 && bytes % factor == 0)
+            .find(|(_, factor)| bytes != 0 && bytes.is_multiple_of(*factor))
             .unwrap_or(("B", 1));
         format!("{}{unit}", bytes / factor)
     }

@@ -1,6 +1,6 @@
 //! From merged values to checked settings.
 
-use figment::error::{Actual, Kind as Refusal};
+use figment::error::Kind as Refusal;
 use figment::value::{Dict, Value};
 
 use super::layer::Layer;
@@ -130,6 +130,7 @@ pub(super) fn settings<T: Settings>(
         if !reported_around(problems, &found.path) && !reported_inside(problems, &found.path) {
             let problem = Problem::new(&found.path, &origins.of(&found.path), "");
             let secret = found.shape.is_none_or(Shape::holds_secret);
+            let problem = problem.value(found.shown(values));
             problems.push(refused(problem, refusal.kind, secret));
         }
         if !take_out(values, &refusal.path) {
@@ -139,25 +140,18 @@ pub(super) fn settings<T: Settings>(
 }
 
 fn refused(mut problem: Problem, refusal: Refusal, secret: bool) -> Problem {
-    let actual = |actual: Actual| (!secret).then(|| actual.to_string());
-    let message;
-    (message, problem.value, problem.allowed) = match refusal {
-        Refusal::InvalidType(found, expected) | Refusal::InvalidValue(found, expected) => {
-            ("is not accepted".to_owned(), actual(found), Some(expected))
+    (problem.message, problem.allowed) = match refusal {
+        Refusal::InvalidType(_, expected) | Refusal::InvalidValue(_, expected) => {
+            ("is not accepted".to_owned(), Some(expected))
         }
-        Refusal::UnknownVariant(found, known) => {
-            let found = Actual::Str(found);
-            (
-                "unknown value".to_owned(),
-                actual(found),
-                Some(format!("one of {}", known.join(", "))),
-            )
-        }
-        Refusal::MissingField(field) => (format!("{field} is missing"), None, None),
-        other if !secret => (other.to_string(), None, None),
-        _ => ("is not accepted".to_owned(), None, None),
+        Refusal::UnknownVariant(_, known) => (
+            "unknown value".to_owned(),
+            Some(format!("one of {}", known.join(", "))),
+        ),
+        Refusal::MissingField(field) => (format!("{field} is missing"), None),
+        other if !secret => (other.to_string(), None),
+        _ => ("is not accepted".to_owned(), None),
     };
-    problem.message = message;
     problem
 }
 
@@ -213,25 +207,46 @@ pub(super) fn validate<T: Settings>(
             .map(|step| step.trim_end_matches(']'));
         let found = locate(shape, steps.filter(|step| !step.is_empty()));
         let reported = problems.get(..earlier).unwrap_or_default();
-        if reported_around(reported, &found.path) || reported_inside(reported, &found.path) {
+        if reported_around(reported, &found.path) || found.rests_on(reported) {
             continue;
         }
-        let value = found
-            .shape
-            .zip(find(values, &found.steps))
-            .and_then(|(shape, value)| {
-                let single = !matches!(value, Value::Dict(..) | Value::Array(..));
-                (single && !shape.holds_secret()).then(|| plain(shape, value).to_string())
-            });
         let problem = Problem::new(&found.path, &origins.of(&found.path), error.message());
-        problems.push(problem.value(value));
+        let mut problem = problem.value(found.shown(values));
+        if BUILT_IN
+            .iter()
+            .any(|rule| error.message().starts_with(rule))
+        {
+            problem.allowed = found.shape.map(Shape::allowed);
+        }
+        problems.push(problem);
     }
 }
+
+/// How the messages of garde's own rules begin; they leave out what is allowed.
+const BUILT_IN: [&str; 3] = ["length is", "lower than", "greater than"];
 
 struct Located<'a> {
     path: String,
     steps: Vec<String>,
     shape: Option<&'a Shape>,
+}
+
+impl Located<'_> {
+    /// Returns the value for a message, unless it is, or holds, a secret or is not single.
+    fn shown(&self, values: &Value) -> Option<String> {
+        let (shape, value) = self.shape.zip(find(values, &self.steps))?;
+        let single = !matches!(value, Value::Dict(..) | Value::Array(..));
+        (single && !shape.holds_secret()).then(|| plain(shape, value).to_string())
+    }
+
+    /// Says whether a rule about it would judge the places kept for what is reported in it.
+    fn rests_on(&self, problems: &[Problem]) -> bool {
+        let of_sections = match self.shape.map(|shape| &shape.kind) {
+            Some(Kind::List { item, .. }) => matches!(item.kind, Kind::Section(_)),
+            _ => false,
+        };
+        !of_sections && reported_inside(problems, &self.path)
+    }
 }
 
 /// Follows a path of Rust fields to a setting: the name of a flattened field is in no file, and a

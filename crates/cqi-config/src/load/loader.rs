@@ -69,7 +69,6 @@ impl<T> Settings for T where
 /// assert_eq!(config.log.level, "debug");
 /// # Ok::<(), cqi_errors::Error>(())
 /// ```
-#[derive(Clone)]
 #[must_use]
 pub struct Loader<T> {
     file: Option<PathBuf>,

@@ -50,9 +50,10 @@ impl Reader<'_> {
                     } else {
                         "too long"
                     };
-                    let allowed = match *max {
-                        usize::MAX => format!("at least {min} entries"),
-                        max => format!("{min} to {max} entries"),
+                    let allowed = match (*min, *max) {
+                        (1, usize::MAX) => "a list that is not empty".to_owned(),
+                        (min, usize::MAX) => format!("a list of at least {min} entries"),
+                        (min, max) => format!("a list of {min} to {max} entries"),
                     };
                     self.problems
                         .push(Problem::new(path, &origin, message).allowed(allowed));

@@ -148,7 +148,8 @@ impl JwtConfig {
 
 fn distinct(keys: &[ApiKeyConfig], (): &()) -> garde::Result {
     let mut ids = BTreeSet::new();
-    match keys.iter().find(|key| !ids.insert(&key.id)) {
+    let mut named = keys.iter().filter(|key| !key.id.is_empty());
+    match named.find(|key| !ids.insert(&key.id)) {
         Some(twice) => Err(garde::Error::new(format!(
             "must have distinct ids; {} is there twice",
             twice.id

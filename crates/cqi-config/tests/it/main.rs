@@ -1,7 +1,14 @@
 //! Behaviour of settings as a service and its operator meet them.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "helpers of tests may panic"
+)]
+
 mod defaults;
 mod environment;
+mod exit;
 mod file;
 mod generated;
 mod own;
@@ -26,9 +33,13 @@ impl Files {
 
     /// Writes another file and returns its path.
     fn add(&self, name: &str, content: impl AsRef<[u8]>) -> String {
-        let path = self.0.path().join(name);
+        let path = self.path(name);
         fs::write(&path, content).unwrap();
-        path.to_str().unwrap().to_owned()
+        path
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.path().join(name).to_str().unwrap().to_owned()
     }
 
     fn loader<T: Settings>(&self) -> Loader<T> {

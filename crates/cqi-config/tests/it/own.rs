@@ -82,7 +82,7 @@ struct Venue {
     name: String,
     key: Secret,
     #[serde(default)]
-    within: Vec<Venue>,
+    within: Vec<Self>,
 }
 
 #[derive(Debug, Default, Deserialize, Serialize, JsonSchema)]
@@ -207,13 +207,13 @@ database:
           config.yaml:6: pricing.venues[0].key: is missing; expected a secret text
           config.yaml:7: pricing.venues[1].name: is a list; expected a text
           config.yaml:7: pricing.venues[1].kee: unknown key; did you mean key?
-          config.yaml:8: pricing.level: a level has one digit
+          config.yaml:8: pricing.level = 10: a level has one digit
           config.yaml:9: pricing.source: unknown value; expected one of live, login
           config.yaml:10: replica.password: is missing; expected a secret text
           config.yaml:12: databse: unknown key; did you mean database?
           config.yaml:14: server.http_port = "x": not an integer; expected an integer from 0 to 65535
           config.yaml:16: database.min_connections = 11: must be at most max_connections, 10
-          default: pricing.exchange-url = "": length is lower than 1"#]].assert_eq(&files.problems(files.loader::<Settings>()));
+          default: pricing.exchange-url = "": length is lower than 1; expected a text that is not empty"#]].assert_eq(&files.problems(files.loader::<Settings>()));
 }
 
 #[test]

@@ -72,12 +72,12 @@ fn problems_are_structured() {
 #[test]
 fn rules_between_settings_are_checked() {
     expect![[r#"
-        the settings have 20 problems: 
+        the settings have 21 problems: 
           config.yaml:1: database.min_connections = 11: must be at most max_connections, 10
           config.yaml:1: database.query_timeout = "0s": must be longer than 0s
           config.yaml:1: database.ssl_key = "k": must be set together with ssl_cert
           config.yaml:2: event_bus.brokers: entry 1 must be host:port
-          config.yaml:3: cache.hosts: too short; expected at least 1 entries
+          config.yaml:3: cache.hosts: too short; expected a list that is not empty
           config.yaml:3: cache.database = 1: must be 0: a cluster has no other
           config.yaml:4: log.level = "info,cqi=loud": must be off, error, warn, info, debug or trace, or target=level, joined by commas
           config.yaml:5: metrics.path = "metrics": must be a path such as /metrics
@@ -85,9 +85,10 @@ fn rules_between_settings_are_checked() {
           config.yaml:6: tracing.batch_size = 4000: must be at most queue_size, 2048
           config.yaml:6: tracing.endpoint = "localhost:4317": must start with http:// or https://
           config.yaml:8: auth.jwt.jwks_url = "ftp://x": must start with http:// or https://
+          config.yaml:9: auth.api_keys: must have distinct ids; c is there twice
           config.yaml:10: auth.api_keys[0].id = "a.b": must not contain a dot, which ends the id in a key
           config.yaml:10: auth.api_keys[0].sha256: must be a SHA-256 hash of 64 hexadecimal digits
-          config.yaml:12: auth.api_keys[2].owner = "": too short; expected a text of at least 1 bytes
+          config.yaml:12: auth.api_keys[2].owner = "": too short; expected a text that is not empty
           default: auth.jwt.audience: must be set when auth.jwt has keys
           default: auth.jwt.issuer = "": must be set when auth.jwt has keys
           default: event_bus.group = "": must name the consumer group when event_bus.backend is kafka
@@ -123,7 +124,7 @@ fn wrong_types_are_told_with_what_is_allowed() {
           config.yaml:3: log.file: is a list; expected a text, or null
           config.yaml:4: database.pgbouncer = "true": in quotes, which make it a text; expected true or false
           config.yaml:4: database.max_connections = 1e3: not an integer; expected an integer from 1 to 10000
-          config.yaml:4: database.host: has keys of its own; expected a text of at least 1 bytes
+          config.yaml:4: database.host: has keys of its own; expected a text that is not empty
           config.yaml:4: database.ssl_mode = "strict": unknown value; expected one of disable, prefer, require, verify-full
           config.yaml:5: metrics.enabled = "yes": neither true nor false; expected true or false
           config.yaml:5: metrics.max_series = -1: out of range; expected an integer from 1 to 4294967295
@@ -131,7 +132,7 @@ fn wrong_types_are_told_with_what_is_allowed() {
           config.yaml:6: tracing.headers: is a list; expected keys with values
           config.yaml:7: auth.api_keys[0].expires_at = "tomorrow": not a time; expected a time such as 2027-01-31T00:00:00Z, or null
           config.yaml:7: auth.api_keys[0].sha256: is missing; expected a secret text
-          config.yaml:7: auth.api_keys[0].owner: is missing; expected a text of at least 1 bytes"#]].assert_eq(&problems(
+          config.yaml:7: auth.api_keys[0].owner: is missing; expected a text that is not empty"#]].assert_eq(&problems(
         "service: pricing
 server: {host: example.com, http_port: '8080', max_body_size: 5M, drain_delay: 5 parsecs}
 log: {level: , redact: password, file: [x]}
