@@ -5,7 +5,7 @@ use cqi_config::TargetSessionAttrs;
 use cqi_errors::Result;
 use tokio::time::sleep;
 
-use super::{DEADLOCK, SERIALIZATION_FAILURE, Transaction, sqlstate};
+use super::{DEADLOCK, SERIALIZATION_FAILURE, Transaction, is_outcome_unknown, sqlstate};
 use crate::Pool;
 
 /// How a transaction is isolated from others. The levels are PostgreSQL's.
