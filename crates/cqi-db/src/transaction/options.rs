@@ -173,7 +173,7 @@ impl TransactionOptions {
 }
 
 fn may_serialize_later(error: &cqi_errors::Error) -> bool {
-    matches!(sqlstate(error), Some(SERIALIZATION_FAILURE | DEADLOCK))
+    matches!(sqlstate(error), Some(SERIALIZATION_FAILURE | DEADLOCK)) && !is_outcome_unknown(error)
 }
 
 /// A random part of 10 ms x 2^retry: those who collided should not meet again.
