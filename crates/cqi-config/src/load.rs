@@ -8,6 +8,7 @@ mod loader;
 mod origins;
 mod read;
 mod report;
+mod typed;
 pub(crate) mod variables;
 
 use std::path::Path;

@@ -1,6 +1,9 @@
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use crate::Origin;
+
+/// The longest part of a path that a problem shows.
+const MAX_PATH: usize = 200;
 
 /// One thing that is wrong with the settings.
 ///
@@ -59,7 +62,13 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.origin)?;
         if !self.path.is_empty() {
-            f.write_str(&self.path)?;
+            // A key is anybody's text: it must not fill or break the line.
+            for char in self.path.chars().take(MAX_PATH) {
+                match char.is_control() {
+                    true => write!(f, "{}", char.escape_default())?,
+                    false => f.write_char(char)?,
+                }
+            }
             if let Some(value) = &self.value {
                 write!(f, " = {value}")?;
             }

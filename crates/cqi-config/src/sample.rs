@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::schema::generate;
 use crate::shape::{Kind, Shape};
+use crate::{HumanDuration, HumanSize};
 
 /// The widest line of a comment.
 const WIDTH: usize = 100;
@@ -71,7 +72,11 @@ fn scalar(value: &Value) -> String {
 
 fn is_plain(text: &str) -> bool {
     const WORDS: [&str; 4] = ["true", "false", "null", "no"];
-    text.starts_with(|c: char| c.is_ascii_alphabetic())
+    let with_unit = text.ends_with(|c: char| c.is_ascii_alphabetic()) && !text.contains(' ');
+    if with_unit && (HumanDuration::read(text).is_some() || HumanSize::read(text).is_some()) {
+        return true;
+    }
+    text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/')
         && text
             .chars()
             .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/'))

@@ -157,3 +157,11 @@ fn a_broken_file_does_not_hide_the_variables() {
           CQI_X: unknown variable"#]]
     .assert_eq(&files.problems(loader));
 }
+
+#[test]
+fn a_key_cannot_fill_or_break_the_line() {
+    let found = problems(&format!("\"a\\nb\": 1\n\"{}\": 1\n", "k".repeat(1_000)));
+    let lines: Vec<_> = found.lines().collect();
+    assert_eq!(lines[1], r"  config.yaml:1: a\nb: unknown key");
+    assert!(lines[2].len() < 300, "{found}");
+}
