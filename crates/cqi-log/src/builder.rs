@@ -141,8 +141,12 @@ impl Builder {
             dispatch: OnceLock::new(),
         };
         let (filter, handle) = reload::Layer::new(levels);
+        let mut layers: BoxLayer = if self.layers.is_empty() {
+            Box::new(lines.and_then(filter))
+        } else {
+            Box::new(Filtered::new(lines, filter))
+        };
         // A `Vec` of layers would keep `on_register_dispatch` to itself, so they are stacked.
-        let mut layers: BoxLayer = Box::new(Filtered::new(lines, filter));
         for layer in self.layers {
             layers = Box::new(layers.and_then(layer));
         }

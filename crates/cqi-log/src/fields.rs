@@ -60,10 +60,6 @@ impl Fields {
     pub(crate) fn push(&mut self, write: impl FnOnce(&mut Vec<u8>) -> &'static str) {
         let start = self.bytes.len();
         let name = write(&mut self.bytes);
-        self.finish(name, start);
-    }
-
-    fn finish(&mut self, name: &'static str, start: usize) {
         let end = self.bytes.len();
         self.entries.push(Entry { name, start, end });
         let newest = self.entries.len() - 1;

@@ -5,7 +5,7 @@ use tracing::level_filters::LevelFilter;
 use tracing::subscriber::Interest;
 use tracing::{Metadata, Subscriber};
 use tracing_subscriber::filter::Targets;
-use tracing_subscriber::layer::{Context, Filter};
+use tracing_subscriber::layer::{Context, Filter, Layer};
 
 const LEVELS: [(&str, LevelFilter); 6] = [
     ("off", LevelFilter::OFF),
@@ -24,6 +24,8 @@ const LEVELS: [(&str, LevelFilter); 6] = [
 pub(crate) struct Levels {
     targets: Targets,
     spans: LevelFilter,
+    /// No span or event beyond this level passes.
+    loudest: LevelFilter,
 }
 
 impl Levels {
@@ -58,14 +60,15 @@ impl Levels {
             }
         }
         let default = default.unwrap_or(LevelFilter::INFO);
-        let silent = loudest.max(default) == LevelFilter::OFF;
+        let loudest = loudest.max(default);
+        let spans = match loudest {
+            LevelFilter::OFF => LevelFilter::OFF,
+            _ => LevelFilter::INFO,
+        };
         Ok(Self {
             targets: targets.with_default(default),
-            spans: if silent {
-                LevelFilter::OFF
-            } else {
-                LevelFilter::INFO
-            },
+            spans,
+            loudest: loudest.max(spans),
         })
     }
 
@@ -77,12 +80,9 @@ impl Levels {
     }
 }
 
-impl<S: Subscriber> Filter<S> for Levels {
-    fn enabled(&self, metadata: &Metadata<'_>, _: &Context<'_, S>) -> bool {
-        self.allows(metadata)
-    }
-
-    fn callsite_enabled(&self, metadata: &'static Metadata<'static>) -> Interest {
+/// Alone in its process, the logger decides for all: what it hides does not happen.
+impl<S: Subscriber> Layer<S> for Levels {
+    fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
         if self.allows(metadata) {
             Interest::always()
         } else {
@@ -90,8 +90,34 @@ impl<S: Subscriber> Filter<S> for Levels {
         }
     }
 
+    fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
+        self.allows(metadata)
+    }
+
     fn max_level_hint(&self) -> Option<LevelFilter> {
-        Filter::<S>::max_level_hint(&self.targets).map(|events| events.max(self.spans))
+        Some(self.loudest)
+    }
+}
+
+/// Beside other layers, it decides for itself.
+impl<S: Subscriber> Filter<S> for Levels {
+    fn enabled(&self, metadata: &Metadata<'_>, _: &Context<'_, S>) -> bool {
+        self.allows(metadata)
+    }
+
+    /// Never says `always`. A mere question, such as `log_enabled!`, leaves its answer in
+    /// tracing-subscriber's thread state, where the next line would find it: so that must be asked
+    /// about too.
+    fn callsite_enabled(&self, metadata: &'static Metadata<'static>) -> Interest {
+        if self.allows(metadata) {
+            Interest::sometimes()
+        } else {
+            Interest::never()
+        }
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(self.loudest)
     }
 }
 

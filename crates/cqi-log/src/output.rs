@@ -143,7 +143,11 @@ impl Output {
             Sink::File(_) => Ok(()),
             Sink::Writer(writer) => writer.flush(),
         };
-        flushed.context("flush the log")
+        match flushed {
+            // What is no regular file, such as /dev/stdout, has nothing to put on disk.
+            Err(error) if error.kind() == ErrorKind::InvalidInput => Ok(()),
+            flushed => flushed.context("flush the log"),
+        }
     }
 
     pub(crate) fn stats(&self) -> LogStats {

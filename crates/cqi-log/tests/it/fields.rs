@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
-use cqi_config::LogConfig;
+use cqi_config::{LogConfig, LogFormat};
 use cqi_errors::ResultExt as _;
 use expect_test::expect;
 use proptest::prelude::*;
@@ -214,9 +214,9 @@ fn redacted_keys_show_nothing_in_spans_and_events() {
     for format in ["json", "pretty", "compact"] {
         let config = LogConfig {
             format: match format {
-                "pretty" => cqi_config::LogFormat::Pretty,
-                "compact" => cqi_config::LogFormat::Compact,
-                _ => cqi_config::LogFormat::Json,
+                "pretty" => LogFormat::Pretty,
+                "compact" => LogFormat::Compact,
+                _ => LogFormat::Json,
             },
             redact: vec!["password".to_owned(), "Set-Cookie".to_owned()],
             ..config("info")
@@ -241,6 +241,35 @@ fn redacted_keys_show_nothing_in_spans_and_events() {
             "{format}: {text}"
         );
         assert!(text.contains("ada"), "{format}: {text}");
+    }
+}
+
+#[test]
+fn loggers_of_one_thread_keep_their_own_redaction_and_format() {
+    let with = |redact: &[&str], format| {
+        let redact = redact.iter().map(|&key| key.to_owned()).collect();
+        let config = LogConfig {
+            redact,
+            format,
+            ..config("info")
+        };
+        Logs::with(cqi_log::builder(), &config)
+    };
+    let loggers = [
+        with(&[], LogFormat::Json),
+        with(&["pin"], LogFormat::Json),
+        with(&[], LogFormat::Compact),
+    ];
+    for logs in loggers.iter().chain(&loggers) {
+        logs.run(|| info!(pin = 1234, "x"));
+    }
+    for (logs, expected) in
+        loggers
+            .iter()
+            .zip(["\"pin\":1234}", "\"pin\":\"[redacted]\"}", "pin=1234"])
+    {
+        let text = logs.text();
+        assert!(text.lines().all(|line| line.ends_with(expected)), "{text}");
     }
 }
 

@@ -20,9 +20,19 @@ fn all_levels() {
     debug!(target: "cqi_bus::consumer", "bus");
 }
 
+/// Returns a logger alone, and one beside a layer that wants everything.
+fn both(level: &str) -> [Logs; 2] {
+    let other = tracing_subscriber::layer::Identity::new();
+    let beside = Logs::with(cqi_log::builder().with(other), &config(level));
+    [Logs::at(level), beside]
+}
+
 #[test]
 fn levels_change_at_callsites_that_have_run() {
-    let logs = Logs::at("info");
+    both("info").iter().for_each(levels_change);
+}
+
+fn levels_change(logs: &Logs) {
     logs.run(all_levels);
     for (directives, expected) in [
         ("cqi_bus=debug,info", vec!["error", "warn", "info", "bus"]),
@@ -34,34 +44,35 @@ fn levels_change_at_callsites_that_have_run() {
         ("error,cqi_bus::consumer=trace", vec!["error", "bus"]),
         ("warn", vec!["error", "warn"]),
     ] {
-        let before = messages(&logs).len();
+        let before = messages(logs).len();
         logs.guard.set_level(directives).unwrap();
         logs.run(all_levels);
-        assert_eq!(messages(&logs)[before..], expected, "{directives}");
+        assert_eq!(messages(logs)[before..], expected, "{directives}");
         assert_eq!(logs.guard.level(), directives);
     }
 }
 
 #[test]
 fn spans_open_while_the_level_changes_stay_in_the_lines() {
-    let logs = Logs::at("info");
-    logs.run(|| {
-        let _outer = tracing::info_span!("outer", outer = true).entered();
-        logs.guard.set_level("debug").unwrap();
-        let _inner = tracing::debug_span!("inner", inner = true).entered();
-        debug!("shown");
-        logs.guard.set_level("error").unwrap();
-        error!("still whole");
-    });
-    let lines = logs.lines();
-    assert_eq!(
-        (&lines[0]["outer"], &lines[0]["inner"]),
-        (&true.into(), &true.into())
-    );
-    assert_eq!(
-        (&lines[1]["outer"], &lines[1]["inner"]),
-        (&true.into(), &true.into())
-    );
+    for logs in both("info") {
+        logs.run(|| {
+            let _outer = tracing::info_span!("outer", outer = true).entered();
+            logs.guard.set_level("debug").unwrap();
+            let _inner = tracing::debug_span!("inner", inner = true).entered();
+            debug!("shown");
+            logs.guard.set_level("error").unwrap();
+            error!("still whole");
+        });
+        let lines = logs.lines();
+        assert_eq!(
+            (&lines[0]["outer"], &lines[0]["inner"]),
+            (&true.into(), &true.into())
+        );
+        assert_eq!(
+            (&lines[1]["outer"], &lines[1]["inner"]),
+            (&true.into(), &true.into())
+        );
+    }
 }
 
 #[test]

@@ -112,6 +112,7 @@ fn a_full_disk_is_counted() {
         (stats.lines_written, stats.bytes_written, stats.lines_lost),
         (0, 0, 3)
     );
+    guard.flush().unwrap();
 }
 
 /// A writer that does as its script says, then takes everything.

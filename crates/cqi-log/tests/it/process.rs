@@ -230,6 +230,34 @@ fn records_of_the_log_crate_appear() {
     std::process::exit(0);
 }
 
+#[cfg(feature = "log")]
+#[test]
+fn asking_whether_a_record_would_appear_loses_no_line() {
+    if !is_child() {
+        let output = child("asking_whether_a_record_would_appear_loses_no_line")
+            .output()
+            .unwrap();
+        assert!(output.status.success());
+        assert_eq!(parse(&output.stderr).len(), 3);
+        return;
+    }
+    let config = LogConfig {
+        level: "info,other=debug".to_owned(),
+        ..to_stderr()
+    };
+    let other = tracing_subscriber::layer::Identity::new();
+    let _guard = cqi_log::builder()
+        .with(other)
+        .init(&config, &service())
+        .unwrap();
+    for _ in 0..3 {
+        assert!(log::log_enabled!(target: "other", log::Level::Debug));
+        let _ = log::log_enabled!(target: "elsewhere", log::Level::Debug);
+        let _ = tracing::enabled!(tracing::Level::DEBUG);
+        info!("must appear");
+    }
+}
+
 #[test]
 fn levels_change_from_anywhere() {
     if !is_child() {
