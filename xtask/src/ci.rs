@@ -160,16 +160,18 @@ fn has_nightly() -> bool {
 
 /// Each published crate with each of its features alone, with none, and with all.
 ///
-/// Without `--no-dev-deps`, which rewrites the manifests while it runs: checking only a library leaves its
-/// dev-dependencies' features out anyway.
+/// Without `--no-dev-deps`, which rewrites the manifests while it runs: linting only a library leaves
+/// its dev-dependencies' features out anyway. Clippy, since `cargo check` would let warnings pass.
 fn features() -> Command {
-    cargo([
+    let mut command = cargo([
         "hack",
-        "check",
+        "clippy",
         "--workspace",
         "--ignore-private",
         "--each-feature",
-    ])
+    ]);
+    command.args(["--quiet", "--", "-D", "warnings"]);
+    command
 }
 
 /// The benchmarks against other libraries are a workspace of their own; here they only have to compile.
