@@ -119,8 +119,6 @@ impl<'a> Direction<'a> {
     ) -> io::Result<()> {
         let mut buffer = vec![0; CHUNK];
         loop {
-            // While frozen nothing is read, so that the sender meets a full window in the end.
-            thawed(&mut self.state).await;
             let count = from.read(&mut buffer).await?;
             // The mode is looked at after the read: what is sent after a change is treated by it.
             let state = self.hold().await;

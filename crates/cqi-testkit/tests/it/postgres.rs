@@ -1,24 +1,34 @@
+use std::collections::HashSet;
 use std::time::Duration;
 
 use cqi_errors::Kind;
-use cqi_testkit::Postgres;
+use cqi_testkit::{Database, Postgres};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 use crate::{connect, text};
 
 #[tokio::test]
 async fn each_test_has_a_database_of_its_own_on_one_server() {
-    let (a, b) = tokio::try_join!(Postgres::start(), Postgres::start()).unwrap();
-    assert_eq!(a.port(), b.port());
-    assert_ne!(a.name(), b.name());
-    for database in [&a, &b] {
+    let mut starts = JoinSet::new();
+    for _ in 0..20 {
+        starts.spawn(Postgres::start());
+    }
+    let databases: Vec<Database> = starts
+        .join_all()
+        .await
+        .into_iter()
+        .map(Result::unwrap)
+        .collect();
+    let names: HashSet<&str> = databases.iter().map(Database::name).collect();
+    assert_eq!(names.len(), 20);
+    for database in &databases {
+        assert_eq!(database.port(), databases[0].port());
         let client = connect(&database.url()).await.unwrap();
-        assert_eq!(
-            text(&client, "SELECT current_database()::text")
-                .await
-                .unwrap(),
-            database.name()
-        );
+        let name = text(&client, "SELECT current_database()::text")
+            .await
+            .unwrap();
+        assert_eq!(name, database.name());
     }
 }
 
