@@ -12,7 +12,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::{Layer, Registry, reload};
 
 use crate::LogGuard;
-use crate::filter::Levels;
+use crate::filter::{Alone, Levels};
 use crate::keys::Style;
 use crate::layer::LineLayer;
 use crate::line::Form;
@@ -142,7 +142,7 @@ impl Builder {
         };
         let (filter, handle) = reload::Layer::new(levels);
         let mut layers: BoxLayer = if self.layers.is_empty() {
-            Box::new(lines.and_then(filter))
+            Box::new(lines.and_then(Alone(filter)))
         } else {
             Box::new(Filtered::new(lines, filter))
         };

@@ -80,34 +80,14 @@ impl Levels {
     }
 }
 
-/// Alone in its process, the logger decides for all: what it hides does not happen.
-impl<S: Subscriber> Layer<S> for Levels {
-    fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
-        if self.allows(metadata) {
-            Interest::always()
-        } else {
-            Interest::never()
-        }
-    }
-
-    fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
-        self.allows(metadata)
-    }
-
-    fn max_level_hint(&self) -> Option<LevelFilter> {
-        Some(self.loudest)
-    }
-}
-
-/// Beside other layers, it decides for itself.
 impl<S: Subscriber> Filter<S> for Levels {
     fn enabled(&self, metadata: &Metadata<'_>, _: &Context<'_, S>) -> bool {
         self.allows(metadata)
     }
 
-    /// Never says `always`. A mere question, such as `log_enabled!`, leaves its answer in
-    /// tracing-subscriber's thread state, where the next line would find it: so that must be asked
-    /// about too.
+    /// Never says `always`. Beside other layers, a mere question such as `log_enabled!` leaves its
+    /// answer in tracing-subscriber's thread state, where the next line would find it: so each
+    /// line must be asked about too.
     fn callsite_enabled(&self, metadata: &'static Metadata<'static>) -> Interest {
         if self.allows(metadata) {
             Interest::sometimes()
@@ -118,6 +98,30 @@ impl<S: Subscriber> Filter<S> for Levels {
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
         Some(self.loudest)
+    }
+}
+
+/// Lets the levels decide for all, where there is no other layer: what they hide does not happen.
+///
+/// It forwards no more than the questions; as a layer, a reloadable filter takes its lock for each
+/// event besides.
+pub(crate) struct Alone<F>(pub(crate) F);
+
+impl<S: Subscriber, F: Filter<S> + 'static> Layer<S> for Alone<F> {
+    fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
+        if self.0.callsite_enabled(metadata).is_never() {
+            Interest::never()
+        } else {
+            Interest::always()
+        }
+    }
+
+    fn enabled(&self, metadata: &Metadata<'_>, context: Context<'_, S>) -> bool {
+        self.0.enabled(metadata, &context)
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        self.0.max_level_hint()
     }
 }
 
