@@ -50,3 +50,22 @@ impl Table {
         section.cloned().unwrap_or_else(|| self.of(path))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_replaces_another_with_all_that_was_in_it() {
+        let variable = |name: &str| Origin::Variable(name.to_owned());
+        let mut table = Table::default();
+        for path in ["keys", "keys[0].id", "keys[10]", "keyset", "keyset.id"] {
+            table.set(path, variable(path));
+        }
+        table.clear_inside("keys");
+        assert_eq!(table.of("keys[0].id"), variable("keys"));
+        assert_eq!(table.of("keys[10]"), variable("keys"));
+        assert_eq!(table.of("keyset.id"), variable("keyset.id"));
+        assert_eq!(table.of("other.id"), Origin::Default);
+    }
+}
