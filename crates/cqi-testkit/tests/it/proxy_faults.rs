@@ -104,6 +104,9 @@ async fn cut_after_lets_so_many_bytes_through() {
 
     let mut new = open(proxy.addr()).await;
     assert_eq!(exchange(&mut new, "abcd").await.unwrap(), b"abcd");
+    // Said again, it counts again.
+    proxy.cut_after(5);
+    assert_eq!(exchange(&mut new, "efgh").await.unwrap(), b"efgh");
 }
 
 #[tokio::test]
