@@ -28,11 +28,16 @@ pub struct Migrations {
 /// `V{version}__{name}.sql`; versions are applied in rising order, each in a transaction of its own,
 /// and a file is never changed after it has been applied anywhere.
 ///
-/// ```ignore
+/// ```
 /// const MIGRATIONS: cqi_db::Migrations = cqi_db::embed_migrations![
-///     "migrations/V1__create_assets.sql",
-///     "migrations/V2__add_symbol.sql",
+///     "tests/it/migrations/V1__create_assets.sql",
+///     "tests/it/migrations/V2__add_symbol.sql",
 /// ];
+///
+/// # async fn start(pool: &cqi_db::Pool) -> cqi_errors::Result<()> {
+/// pool.migrate(&MIGRATIONS).await?;
+/// # Ok(())
+/// # }
 /// ```
 #[macro_export]
 #[cfg_attr(docsrs, doc(cfg(feature = "migrate")))]
