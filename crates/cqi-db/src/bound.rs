@@ -6,7 +6,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::connect::Canceller;
 
 /// How long a cancelled query may take to end before its connection is given up.
-pub(crate) const GRACE: Duration = Duration::from_millis(200);
+pub(crate) const GRACE: Duration = Duration::from_millis(150);
 
 /// How work that has a bound ended.
 pub(crate) enum Ended<T> {

@@ -110,9 +110,9 @@ impl Connection {
     /// Cancelled, when the connection was given up with a dropped query.
     pub fn client(&mut self) -> Result<&mut ClientWrapper> {
         self.fresh = false;
-        let session = self.session()?;
+        let session: &mut Session = self.object.as_mut().ok_or_else(given_up)?;
         session.state.tainted = true;
-        session.wire.send_away();
+        session.wire.send_away(self.pool.runtime());
         Ok(&mut session.client)
     }
 
@@ -151,11 +151,6 @@ impl Connection {
         self.object
             .as_mut()
             .is_none_or(|session| session.state.broken || !session.wire.is_open())
-    }
-
-    /// Closes the connection instead of giving it back.
-    pub(crate) fn discard(mut self) {
-        self.mark_broken();
     }
 
     /// Hands a connection with a request in flight to a task that cancels and cleans it.

@@ -121,7 +121,7 @@ pub(crate) fn postgres(error: tokio_postgres::Error, what: impl fmt::Display) ->
 pub(crate) fn is_transport(error: &tokio_postgres::Error) -> bool {
     error
         .source()
-        .is_none_or(|cause| cause.is::<std::io::Error>())
+        .is_none_or(<dyn StdError>::is::<std::io::Error>)
 }
 
 /// Why a request failed, and what became of it on the server.

@@ -96,7 +96,6 @@ impl Manager for Lifecycle {
 /// Moves a lifetime by up to a tenth, so that connections opened together do not end together.
 fn jittered(lifetime: Duration) -> Duration {
     let share = RandomState::new().build_hasher().finish() % 2001;
-    #[expect(clippy::cast_possible_truncation, reason = "below 2001")]
     let factor = 9_000 + share as u32;
     lifetime / 10_000 * factor
 }

@@ -227,6 +227,10 @@ impl Pool {
         &self.inner.tasks
     }
 
+    pub(crate) fn runtime(&self) -> &Handle {
+        &self.inner.runtime
+    }
+
     /// Runs a task of the pool, which `close` waits for.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         drop(self.inner.tasks.spawn_on(task, &self.inner.runtime));

@@ -143,6 +143,18 @@ scalars!(
     std::net::IpAddr
 );
 
+#[cfg(feature = "jiff")]
+scalars!(
+    jiff::Timestamp,
+    jiff::civil::Date,
+    jiff::civil::DateTime,
+    jiff::civil::Time
+);
+#[cfg(feature = "json")]
+scalars!(serde_json::Value);
+#[cfg(feature = "uuid")]
+scalars!(uuid::Uuid);
+
 impl<T> FromRow for Option<T>
 where
     Self: for<'r> FromSql<'r>,

@@ -65,7 +65,7 @@ impl Connection {
             connection: self,
             landed: false,
         };
-        let Connection {
+        let Self {
             object: Some(session),
             pool,
             ..

@@ -1,7 +1,9 @@
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 
 use deadpool_postgres::ClientWrapper;
 use lru::LruCache;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Error, Statement};
 
@@ -36,7 +38,7 @@ pub(crate) struct Plan {
 #[derive(Clone)]
 pub(crate) enum Form {
     Named(Statement),
-    Unnamed(std::sync::Arc<[Type]>),
+    Unnamed(Arc<[Type]>),
 }
 
 impl Form {
@@ -98,22 +100,43 @@ impl Statements {
         client: &ClientWrapper,
         state: &mut State,
         sql: &str,
-    ) -> Result<std::sync::Arc<[Type]>, Error> {
+    ) -> Result<Arc<[Type]>, Error> {
         if state.in_transaction {
             return Ok(client.prepare(sql).await?.params().into());
         }
-        // The driver keeps named statements for types it does not know; they are of another session.
-        client.clear_type_cache();
-        state.in_transaction = true;
-        client.batch_execute("BEGIN").await?;
-        let types = client
-            .prepare(sql)
-            .await
-            .map(|statement| statement.params().into());
-        client.batch_execute("ROLLBACK").await?;
-        state.in_transaction = false;
-        types
+        match learn_once(client, state, sql).await {
+            Err(error) if error.code().is_some_and(is_of_another_session) => {
+                client.clear_type_cache();
+                if let Some(cache) = &mut self.cache {
+                    cache.clear();
+                }
+                learn_once(client, state, sql).await
+            }
+            learned => learned,
+        }
     }
+}
+
+async fn learn_once(
+    client: &ClientWrapper,
+    state: &mut State,
+    sql: &str,
+) -> Result<Arc<[Type]>, Error> {
+    state.in_transaction = true;
+    client.batch_execute("BEGIN").await?;
+    let types = client
+        .prepare(sql)
+        .await
+        .map(|statement| statement.params().into());
+    client.batch_execute("ROLLBACK").await?;
+    state.in_transaction = false;
+    types
+}
+
+/// The driver asks for types it does not know by named statements, which it keeps, while the pooler
+/// has changed the session: there they are missing, or those of another process are in their place.
+fn is_of_another_session(code: &SqlState) -> bool {
+    *code == SqlState::INVALID_SQL_STATEMENT_NAME || *code == SqlState::DUPLICATE_PSTATEMENT
 }
 
 /// Says whether a statement changes the session for those who use it next.

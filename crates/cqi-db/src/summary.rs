@@ -10,11 +10,12 @@ pub(crate) fn summary(sql: &str) -> String {
     let mut words = words(sql);
     let verb = words.next().unwrap_or("empty").to_ascii_uppercase();
     let target = match verb.as_str() {
-        "UPDATE" | "CALL" | "TRUNCATE" | "LISTEN" | "COPY" => words.next(),
+        "UPDATE" | "CALL" | "TRUNCATE" | "LISTEN" | "COPY" | "CREATE" | "ALTER" | "DROP" => {
+            words.next()
+        }
         "SELECT" | "DELETE" | "INSERT" | "WITH" | "MERGE" => words
             .find(|word| word.eq_ignore_ascii_case("from") || word.eq_ignore_ascii_case("into"))
             .and_then(|_| words.next()),
-        "CREATE" | "ALTER" | "DROP" => words.next(),
         _ => None,
     };
     match target {

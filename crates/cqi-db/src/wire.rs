@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
 use futures_util::task::AtomicWaker;
+use tokio::runtime::Handle;
 use tokio::task::coop;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -99,13 +100,13 @@ impl Wire {
     }
 
     /// Puts the driver into a task, for callers who use the client by themselves.
-    pub(crate) fn send_away(&mut self) {
+    pub(crate) fn send_away(&mut self, runtime: &Handle) {
         if let Seat::Here(_) = &self.driver
             && let Seat::Here(mut driver) = std::mem::replace(&mut self.driver, Seat::Ended)
         {
             let back = CancellationToken::new();
             let called = back.clone();
-            let task = tokio::spawn(async move {
+            let task = runtime.spawn(async move {
                 tokio::select! {
                     _ = &mut driver => None,
                     () = called.cancelled() => Some(driver),

@@ -6,6 +6,7 @@ use cqi_errors::Kind;
 use cqi_testkit::{Database, Postgres, Proxy};
 use futures_util::FutureExt as _;
 use tokio::time::{Instant, timeout};
+use tokio_postgres::Client;
 
 use crate::support::{config, eventually, observer, sessions};
 
@@ -16,8 +17,17 @@ async fn start(connections: u32) -> (Database, Pool) {
     let mut config = config(&database);
     config.max_connections = connections;
     config.query_timeout = Duration::from_millis(300);
+    config.recycle_timeout = Duration::from_secs(10);
     let pool = Pool::connect(&config).await.unwrap();
     (database, pool)
+}
+
+async fn gone(observer: &Client) {
+    let asleep = "query LIKE '%pg_sleep%' AND state = 'active'";
+    eventually("the query is cancelled", async || {
+        sessions(observer, asleep).await == 0
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -33,10 +43,7 @@ async fn a_query_at_its_bound_is_cancelled_and_its_connection_kept() {
             error.to_string().contains("database.query_timeout"),
             "{error}"
         );
-        assert_eq!(
-            sessions(&observer, "query LIKE '%pg_sleep%' AND state = 'active'").await,
-            0
-        );
+        gone(&observer).await;
         assert_eq!(pool.query_one::<i32>("SELECT 1", &[]).await.unwrap(), 1);
         assert_eq!(
             (pool.status().opened, pool.status().query_timeouts),
@@ -55,14 +62,11 @@ async fn a_dropped_query_is_cancelled_and_its_connection_kept() {
         let next = Instant::now();
         assert_eq!(pool.query_one::<i32>("SELECT 1", &[]).await.unwrap(), 1);
         assert!(
-            next.elapsed() < Duration::from_millis(500),
+            next.elapsed() < Duration::from_secs(10),
             "{:?}",
             next.elapsed()
         );
-        assert_eq!(
-            sessions(&observer, "query LIKE '%pg_sleep%' AND state = 'active'").await,
-            0
-        );
+        gone(&observer).await;
     }
     assert_eq!((pool.status().opened, pool.status().abandoned), (1, 5));
 }

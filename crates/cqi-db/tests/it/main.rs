@@ -19,5 +19,6 @@ mod pgbouncer;
 mod pooling;
 mod queries;
 mod support;
+mod telemetry;
 mod tls;
 mod transactions;

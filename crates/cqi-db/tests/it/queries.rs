@@ -315,3 +315,24 @@ async fn a_difficult_password_works_and_is_never_shown() {
     shown += &format!("{error} {error:?} {error:#}");
     assert!(!shown.contains("it's") && !shown.contains("a b"), "{shown}");
 }
+
+#[cfg(all(feature = "jiff", feature = "json", feature = "uuid"))]
+#[tokio::test]
+async fn columns_of_other_types_become_scalars() {
+    let (_database, pool) = start().await;
+    let id = uuid::Uuid::from_u128(7);
+    assert_eq!(
+        pool.query_one::<uuid::Uuid>("SELECT $1::uuid", &[&id])
+            .await
+            .unwrap(),
+        id
+    );
+    let document = serde_json::json!({"a": [1, null]});
+    let same: serde_json::Value = pool
+        .query_one("SELECT $1::jsonb", &[&document])
+        .await
+        .unwrap();
+    assert_eq!(same, document);
+    let epoch: jiff::Timestamp = pool.query_one("SELECT to_timestamp(0)", &[]).await.unwrap();
+    assert_eq!(epoch, jiff::Timestamp::UNIX_EPOCH);
+}
