@@ -3,6 +3,23 @@ use std::borrow::Cow;
 use crate::{BoxError, Error, Kind, Result, foreign};
 
 /// Adds context or a kind to the error of a result.
+///
+/// ```
+/// use std::fs;
+///
+/// use cqi_errors::{Kind, Result, ResultExt};
+///
+/// fn report(id: u32) -> Result<Vec<u8>> {
+///     let path = format!("/var/lib/reports/{id}");
+///     // The file is what the client asked for: without `kind` its absence would be a 500.
+///     fs::read(&path).kind(Kind::NotFound).with_context(|| format!("read {path}"))
+/// }
+///
+/// let error = report(7).unwrap_err();
+/// assert_eq!(error.kind(), Kind::NotFound);
+/// assert_eq!(error.to_string(), "read /var/lib/reports/7");
+/// assert_eq!(error.public_message(), "not found");
+/// ```
 pub trait ResultExt<T> {
     /// Wraps the error in a message that says what was being done; the kind stays.
     ///

@@ -6,6 +6,8 @@ mod axum;
 mod chain;
 mod classify;
 #[cfg(feature = "grpc")]
+mod connection;
+#[cfg(feature = "grpc")]
 mod grpc;
 #[cfg(feature = "http")]
 mod http;
