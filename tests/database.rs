@@ -1,4 +1,5 @@
 //! Settings, logs, retries and the database together, as a service has them.
+#![allow(clippy::unwrap_used, reason = "what a test prepares must succeed")]
 
 use std::sync::Arc;
 use std::time::Duration;
