@@ -14,6 +14,7 @@ mod process;
 mod proxy;
 mod run;
 mod supervisor;
+mod sweep;
 mod wait;
 
 pub use discovery::{Source, find_binaries};

@@ -21,6 +21,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::{Pid, mkfifo};
 
 use crate::account::Account;
+use crate::sweep::sweep;
 use crate::wait;
 
 const SCRIPT: &str = include_str!("supervisor.sh");
@@ -243,6 +244,7 @@ fn write(account: Account, path: &Path, content: &str) -> Result<PathBuf> {
 }
 
 fn make_directory(account: Account) -> Result<PathBuf> {
+    sweep(&account.folder()?);
     // A supervisor that ends may remove the empty folder in between.
     let made = wait::poll(HELLO, || match account.folder() {
         Ok(folder) => {
@@ -286,7 +288,12 @@ fn make_door(directory: &Path) -> Result<(File, File)> {
 }
 
 fn open_door(directory: &Path) -> std::io::Result<File> {
-    nonblocking().write(true).open(directory.join("door"))
+    open_pipe(&directory.join("door"))
+}
+
+/// Opens a pipe for writing, if somebody reads it.
+pub(crate) fn open_pipe(path: &Path) -> std::io::Result<File> {
+    nonblocking().write(true).open(path)
 }
 
 fn nonblocking() -> OpenOptions {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use cqi_testkit::Postgres;
 use tempfile::TempDir;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::connect;
 
@@ -193,14 +193,80 @@ async fn a_server_inherits_nothing_that_its_starter_had_open() {
 }
 
 #[tokio::test]
-async fn a_process_killed_while_its_server_starts_leaves_nothing() {
-    for wait in [30, 100, 300, 600] {
+async fn a_process_killed_while_its_server_starts_leaves_no_process() {
+    for wait in [10, 30, 100, 300, 600] {
         let folder = folder();
         let holder = spawn("private", folder.path());
         sleep(Duration::from_millis(wait)).await;
         holder.kill();
-        gone(folder.path()).await;
+        // One that was killed before it had a supervisor leaves a folder without a server.
+        let gone = async {
+            while !processes(folder.path()).is_empty() {
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(GONE, gone).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn what_a_killed_supervisor_leaves_is_removed_by_the_next() {
+    let folder = folder();
+    let mut holder = spawn("private", folder.path());
+    let url = holder.url();
+    let servers = folder
+        .path()
+        .join(format!("cqi-testkit-{}", nix::unistd::geteuid()));
+    let directory = fs::read_dir(&servers)
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .path();
+    let script = directory.join("supervisor.sh");
+    let supervisors = fs::read_dir("/proc")
+        .unwrap()
+        .flatten()
+        .filter_map(|entry| {
+            let command = fs::read_to_string(entry.path().join("cmdline")).ok()?;
+            let pid = entry.file_name().to_str()?.parse().ok()?;
+            command
+                .contains(script.to_str()?)
+                .then_some(nix::unistd::Pid::from_raw(pid))
+        });
+    for supervisor in supervisors {
+        nix::sys::signal::kill(supervisor, nix::sys::signal::Signal::SIGKILL).unwrap();
+    }
+    holder.kill();
+    let fresh = servers.join("fresh");
+    let stale = servers.join("stale");
+    fs::create_dir(&fresh).unwrap();
+    fs::write(&stale, "/there/is/none").unwrap();
+
+    // What is new may be somebody's who is about to start.
+    spawn_and_finish(folder.path());
+    assert!(directory.exists() && fresh.exists() && stale.exists());
+    connect(&url).await.unwrap();
+
+    let long_ago = std::time::SystemTime::UNIX_EPOCH;
+    for path in [&directory, &stale] {
+        fs::File::open(path)
+            .unwrap()
+            .set_modified(long_ago)
+            .unwrap();
+    }
+    spawn_and_finish(folder.path());
+    assert!(!directory.exists() && fresh.exists() && !stale.exists());
+    connect(&url).await.unwrap_err();
+    fs::remove_dir(fresh).unwrap();
+    spawn_and_finish(folder.path());
+    gone(folder.path()).await;
+}
+
+fn spawn_and_finish(folder: &Path) {
+    let mut holder = spawn("private", folder);
+    holder.url();
+    holder.finish();
 }
 
 #[tokio::test]
