@@ -140,6 +140,7 @@ mod tests {
         assert_eq!(read("0"), 0);
         assert_eq!(read("1024"), 1024);
         assert_eq!(read("7 B"), 7);
+        assert_eq!(read("3KiB"), 3 << 10);
         assert_eq!(read("16MiB"), 16 << 20);
         assert_eq!(read("2kB"), 2000);
         assert_eq!(read("2KB"), 2000);

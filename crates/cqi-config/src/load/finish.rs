@@ -26,23 +26,15 @@ pub(super) fn defaults<T: Settings>(shape: &Shape) -> cqi_errors::Result<Layer> 
 }
 
 fn drop_secrets(shape: &Shape, value: &mut Value) {
-    let Value::Dict(_, entries) = value else {
-        return;
-    };
-    match &shape.kind {
-        Kind::Section(section) => {
-            entries.retain(|key, value| {
-                let secret = section.field(key).is_some_and(|field| field.secret);
-                !secret || !is_redacted(value)
-            });
-            for (key, value) in entries {
-                if let Some(field) = section.field(key) {
-                    drop_secrets(field, value);
-                }
+    if let (Kind::Section(section), Value::Dict(_, entries)) = (&shape.kind, value) {
+        entries.retain(|key, value| match section.field(key) {
+            Some(field) if matches!(field.kind, Kind::Section(_)) => {
+                drop_secrets(field, value);
+                true
             }
-        }
-        Kind::Map(item) if item.holds_secret() => entries.clear(),
-        _ => {}
+            Some(field) => !field.holds_secret() || !is_redacted(value),
+            None => true,
+        });
     }
 }
 
@@ -127,7 +119,10 @@ pub(super) fn settings<T: Settings>(
             Err(refusal) => refusal,
         };
         let found = locate(shape, refusal.path.iter().map(String::as_str));
-        if !reported_around(problems, &found.path) && !reported_inside(problems, &found.path) {
+        // Inside a flattened struct serde knows no path, so nothing tells whether it is reported.
+        let known = !found.path.is_empty()
+            && (reported_around(problems, &found.path) || reported_inside(problems, &found.path));
+        if !known {
             let problem = Problem::new(&found.path, &origins.of(&found.path), "");
             let secret = found.shape.is_none_or(Shape::holds_secret);
             let problem = problem.value(found.shown(values));

@@ -260,3 +260,68 @@ fn two_settings_with_one_variable_are_told_apart_by_nobody() {
     expect!["the settings have a problem: \n  X_A_B_C: names several settings: a_b.c, a.b_c"]
         .assert_eq(&format!("{:#}", loader.load().unwrap_err()));
 }
+
+#[derive(Deserialize, Serialize, JsonSchema, Validate)]
+#[serde(default)]
+#[garde(allow_unvalidated)]
+struct Secretive {
+    token: Secret,
+    pair: (String, Secret),
+    keys: Vec<Secret>,
+}
+
+impl Default for Secretive {
+    fn default() -> Self {
+        let secret = || Secret::new("built-in");
+        Self {
+            token: secret(),
+            pair: (String::new(), secret()),
+            keys: vec![secret()],
+        }
+    }
+}
+
+#[test]
+fn a_default_secret_is_not_replaced_by_its_redaction() {
+    let secrets: Secretive = Files::new("{}").loader().load().unwrap();
+    assert_eq!(secrets.token.expose(), "built-in");
+    assert_eq!(secrets.pair.1.expose(), "built-in");
+    assert_eq!(secrets.keys[0].expose(), "built-in");
+    let files = Files::new("token: a\npair: [b, c]\n");
+    let loader = files.loader().env([("CQI_KEYS", "d, e")]);
+    let (secrets, origins) = loader.load_with_origins().unwrap();
+    let Secretive { token, pair, keys } = &secrets;
+    assert_eq!(
+        (token.expose(), pair.1.expose(), keys[1].expose()),
+        ("a", "c", "e")
+    );
+    for path in ["token", "pair", "keys"] {
+        let value = &origins.get(path).unwrap().value;
+        assert!(value.contains("[redacted]"), "{path}: {value}");
+    }
+}
+
+#[test]
+fn a_secret_in_a_form_of_its_own_is_not_shown() {
+    for mistake in [
+        "pair: sw0rd",
+        "pair: [a, [sw0rd]]",
+        "pair: [sw0rd]",
+        "keys: sw0rd",
+        "keys: [[sw0rd]]",
+    ] {
+        let files = Files::new(mistake);
+        let found = files.problems(files.loader::<Secretive>());
+        assert!(
+            found.contains("config.yaml:1: ") && !found.contains("sw0rd"),
+            "{found}"
+        );
+    }
+}
+
+#[test]
+fn without_the_file_nothing_is_said_about_what_it_may_hold() {
+    let files = Files::new("pricing: [");
+    let found = files.problems(files.loader::<Settings>());
+    assert!(!found.contains("exchange-url"), "{found}");
+}
