@@ -1,4 +1,4 @@
-use std::pin::pin;
+use std::pin::Pin;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
@@ -24,9 +24,8 @@ pub(crate) enum Ended<T> {
 pub(crate) async fn bounded<T>(
     deadline: Instant,
     canceller: &Canceller,
-    work: impl Future<Output = T>,
+    mut work: Pin<&mut impl Future<Output = T>>,
 ) -> Ended<T> {
-    let mut work = pin!(work);
     if let Ok(output) = timeout_at(deadline, work.as_mut()).await {
         return Ended::InTime(output);
     }

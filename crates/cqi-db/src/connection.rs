@@ -131,7 +131,8 @@ impl Connection {
     }
 
     pub(crate) fn session(&mut self) -> Result<&mut Session> {
-        self.object.as_deref_mut().ok_or_else(given_up)
+        let object = self.object.as_deref_mut();
+        object.map(|session| &mut **session).ok_or_else(given_up)
     }
 
     pub(crate) fn set_in_transaction(&mut self, yes: bool) {

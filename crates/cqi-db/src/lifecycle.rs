@@ -67,14 +67,16 @@ impl Lifecycle {
 }
 
 impl Manager for Lifecycle {
-    type Type = Session;
+    /// Boxed, since it is moved at each step of a checkout.
+    type Type = Box<Session>;
     type Error = Error;
 
-    async fn create(&self) -> Result<Session> {
-        self.open().await
+    async fn create(&self) -> Result<Box<Session>> {
+        // Boxed, so that the futures of all callers do not make room for a TLS handshake.
+        Box::pin(self.open()).await.map(Box::new)
     }
 
-    async fn recycle(&self, session: &mut Session, _: &Metrics) -> RecycleResult<Error> {
+    async fn recycle(&self, session: &mut Box<Session>, _: &Metrics) -> RecycleResult<Error> {
         let now = Instant::now();
         if session.state.broken || !session.wire.is_open() {
             return Err(RecycleError::message("connection ended"));
@@ -85,7 +87,7 @@ impl Manager for Lifecycle {
         if now.saturating_duration_since(session.used) < self.verify_after {
             return Ok(());
         }
-        match timeout(self.recycle_timeout, session.ping()).await {
+        match Box::pin(timeout(self.recycle_timeout, session.ping())).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(RecycleError::message("connection does not work")),
             Err(_) => Err(RecycleError::message("connection does not answer")),

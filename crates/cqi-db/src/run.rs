@@ -1,3 +1,4 @@
+use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -27,15 +28,16 @@ impl Connection {
         let deadline = started + self.pool.config().query_timeout;
         let mut spares = self.pool.config().max_connections;
         loop {
-            let span = span::of(request.sql(), self.object.as_deref());
-            let attempt = self.attempt(request, started, deadline, &mut collect);
-            let outcome = if span.is_disabled() {
-                attempt.await
-            } else {
-                let outcome = attempt.instrument(span.clone()).await;
-                span::record(&span, outcome.as_ref().err());
-                outcome
+            let span = span::of(request.sql(), self.object.as_ref());
+            let outcome = {
+                let attempt = pin!(self.attempt(request, started, deadline, &mut collect));
+                if span.is_disabled() {
+                    attempt.await
+                } else {
+                    attempt.instrument(span.clone()).await
+                }
             };
+            span::record(&span, outcome.as_ref().err());
             match outcome {
                 Err(failure) if failure.fate == Fate::NotExecuted && self.fresh && spares > 0 => {
                     spares -= 1;
@@ -43,7 +45,7 @@ impl Connection {
                         .counters()
                         .replayed
                         .fetch_add(1, Ordering::Relaxed);
-                    self.replace(deadline).await?;
+                    Box::pin(self.replace(deadline)).await?;
                 }
                 outcome => {
                     self.fresh = false;
@@ -82,8 +84,11 @@ impl Connection {
             canceller,
             ..
         } = &mut *session;
-        let work = wire.drive(perform(client, statements, state, request, collect));
-        let ended = bounded(deadline, canceller, work).await;
+        let ended = {
+            let work = pin!(perform(client, statements, state, request, collect));
+            let work = pin!(wire.drive(work));
+            bounded(deadline, canceller, work).await
+        };
         let now = Instant::now();
         session.used = now;
         pool.note(request.sql(), &session.peer, now - started);

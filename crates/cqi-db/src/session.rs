@@ -1,3 +1,4 @@
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -89,7 +90,8 @@ impl Session {
 
     /// Makes one round trip, which ends when all that was asked before has been answered.
     pub(crate) async fn ping(&mut self) -> Result<(), tokio_postgres::Error> {
-        self.wire.drive(self.client.check_connection()).await
+        let work = pin!(self.client.check_connection());
+        self.wire.drive(work).await
     }
 }
 

@@ -1,14 +1,15 @@
+use deadpool::managed::Object;
 use tracing::Span;
 use tracing::field::Empty;
 
 use crate::error::{Failure, SqlError};
-use crate::session::Session;
+use crate::lifecycle::Lifecycle;
 use crate::summary::{summary, words};
 
 /// Opens the span of one request, named by OpenTelemetry's conventions for databases.
 ///
 /// The statement has placeholders where the parameters were; those are never recorded.
-pub(crate) fn of(sql: &str, session: Option<&Session>) -> Span {
+pub(crate) fn of(sql: &str, session: Option<&Object<Lifecycle>>) -> Span {
     if !tracing::enabled!(target: "cqi_db::query", tracing::Level::DEBUG) {
         return Span::none();
     }

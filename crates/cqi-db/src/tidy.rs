@@ -1,3 +1,5 @@
+use std::pin::pin;
+
 use cqi_errors::Result;
 use deadpool::managed::Object;
 use tokio::time::timeout;
@@ -20,7 +22,7 @@ impl Pool {
         let pooler = config.pgbouncer;
         self.spawn(async move {
             let canceller = object.canceller.clone();
-            let mut cancel = std::pin::pin!(async move {
+            let mut cancel = pin!(async move {
                 if busy {
                     canceller.cancel().await
                 } else {
@@ -59,7 +61,8 @@ async fn clean(session: &mut Session, pooler: bool) -> Result<()> {
         _ => "ROLLBACK",
     };
     // Ends when everything asked before has been answered, an empty statement included.
-    let done = session.wire.drive(session.client.batch_execute(sql)).await;
+    let work = pin!(session.client.batch_execute(sql));
+    let done = session.wire.drive(work).await;
     done.map_err(|error| postgres(error, "clean a connection"))?;
     session.state = State::default();
     Ok(())

@@ -1,5 +1,5 @@
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
@@ -47,8 +47,7 @@ impl Wire {
     ///
     /// # Cancel safety
     /// The request of a dropped future stays in flight: the caller cancels it on the server.
-    pub(crate) async fn drive<F: Future>(&mut self, work: F) -> F::Output {
-        let mut work = pin!(work);
+    pub(crate) async fn drive<F: Future>(&mut self, mut work: Pin<&mut F>) -> F::Output {
         let mut sent = false;
         poll_fn(|cx| {
             if matches!(self.driver, Seat::Away(..)) {

@@ -336,3 +336,14 @@ async fn columns_of_other_types_become_scalars() {
     let epoch: jiff::Timestamp = pool.query_one("SELECT to_timestamp(0)", &[]).await.unwrap();
     assert_eq!(epoch, jiff::Timestamp::UNIX_EPOCH);
 }
+
+/// A caller's future holds these within its own and is copied whole when it moves: what is rare,
+/// connecting above all, has no room in them.
+#[tokio::test]
+async fn the_futures_of_queries_stay_small() {
+    let (_database, pool) = start().await;
+    let select = pool.query_one::<i64>("SELECT 1::int8", &[]);
+    let acquire = pool.acquire();
+    let sizes = (size_of_val(&acquire), size_of_val(&select));
+    assert!(sizes.0 <= 4096 && sizes.1 <= 12288, "{sizes:?} bytes");
+}
