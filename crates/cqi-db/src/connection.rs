@@ -15,7 +15,7 @@ use crate::{FromRow, Pool};
 /// A connection checked out of a [`Pool`]; dropping it gives it back.
 ///
 /// It makes one request at a time, so that a cancellation can hit no other. What a user leaves
-/// behind, a transaction, locks, settings or temporary tables, is undone in the background before
+/// behind, a transaction, advisory locks, settings or temporary tables, is undone in the background before
 /// the next user has it.
 #[must_use = "a connection goes back to the pool when it is dropped"]
 pub struct Connection {
@@ -80,7 +80,7 @@ impl Connection {
     /// Runs a statement and returns how many rows it changed.
     ///
     /// # Errors
-    /// As for [`Pool::query`].
+    /// As for [`Pool::execute`].
     ///
     /// # Cancel safety
     /// As for [`query`](Connection::query); the statement may have taken effect.
@@ -96,12 +96,17 @@ impl Connection {
     /// # Cancel safety
     /// As for [`execute`](Connection::execute).
     pub async fn batch_execute(&mut self, sql: &str) -> Result<()> {
+        if self.fresh {
+            // An ended connection shows here, where repeating is harmless: the server may have
+            // committed a part of the batch before it says goodbye.
+            self.simple("").await?;
+        }
         self.session()?.state.tainted = true;
         Ok(self.simple(sql).await?)
     }
 
     /// Returns the client of deadpool-postgres and tokio-postgres, for what this crate does not
-    /// offer: `COPY`, notifications, other libraries.
+    /// offer: `COPY`, streams of rows, other libraries. Notifications are not delivered.
     ///
     /// Its calls have no bound, send no cancellation when they are dropped and report the driver's
     /// own errors. The connection is cleaned when it comes back.
@@ -171,7 +176,7 @@ impl Connection {
             .unwrap_or_default();
         drop(ended.map(Object::take));
         let lost = |error| Failure::new(Fate::NotExecuted, error);
-        let bound = Instant::now() + self.pool.config().acquire_timeout;
+        let bound = crate::bound::after(self.pool.config().acquire_timeout);
         let object = self
             .pool
             .checkout(deadline.min(bound))

@@ -3,6 +3,7 @@ use std::fmt;
 
 use cqi_errors::{Error, Kind};
 use tokio_postgres::error::{DbError, Severity, SqlState};
+use tokio_postgres::types::{WasNull, WrongType};
 
 use crate::sqlstate;
 
@@ -17,7 +18,16 @@ use crate::sqlstate;
 ///     .is_some_and(|sql| sql.constraint() == Some("assets_symbol_key"));
 /// # }
 /// ```
-pub struct SqlError(tokio_postgres::Error);
+pub struct SqlError(tokio_postgres::Error, Message);
+
+/// What the server's message may hold.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Message {
+    /// The server had seen no parameters.
+    Plain,
+    /// It may quote a parameter, as `to_tsquery($1)` does.
+    MayQuote,
+}
 
 impl SqlError {
     /// Finds the first one in the chain of an error.
@@ -63,13 +73,23 @@ impl fmt::Display for SqlError {
         let Some(error) = self.0.as_db_error() else {
             write!(f, "{}", self.0)?;
             return match self.0.source() {
+                // What a type's own reader or writer says may quote the value.
+                Some(cause)
+                    if !is_transport(&self.0)
+                        && !cause.is::<WrongType>()
+                        && !cause.is::<WasNull>() =>
+                {
+                    Ok(())
+                }
                 Some(cause) => write!(f, ": {cause}"),
                 None => Ok(()),
             };
         };
         let code = error.code().code();
         // Errors about data quote the datum in their message.
-        let quotes = code.starts_with("22");
+        let plain = ["08", "23", "25", "40", "53", "55", "57", "P0"];
+        let quotes = code.starts_with("22")
+            || self.1 == Message::MayQuote && !plain.iter().any(|class| code.starts_with(class));
         f.write_str(if quotes {
             "a value cannot be used"
         } else {
@@ -103,25 +123,35 @@ impl StdError for SqlError {}
 
 impl From<tokio_postgres::Error> for SqlError {
     fn from(error: tokio_postgres::Error) -> Self {
-        Self(error)
+        Self(error, Message::Plain)
     }
 }
 
 /// Turns an error of the driver into one of ours; `what` says what was being done, and where.
 pub(crate) fn postgres(error: tokio_postgres::Error, what: impl fmt::Display) -> Error {
+    described(error, what, Message::Plain)
+}
+
+pub(crate) fn described(
+    error: tokio_postgres::Error,
+    what: impl fmt::Display,
+    message: Message,
+) -> Error {
     let kind = match error.code() {
         Some(code) => sqlstate::kind(code.code()),
         None if is_transport(&error) => Kind::Temporary,
         None => Kind::Permanent,
     };
-    Error::new(kind, format!("{what} failed")).with_source(SqlError(error))
+    Error::new(kind, format!("{what} failed")).with_source(SqlError(error, message))
 }
 
 /// Says whether the connection failed, rather than the statement or a value of ours.
 pub(crate) fn is_transport(error: &tokio_postgres::Error) -> bool {
-    error
-        .source()
-        .is_none_or(<dyn StdError>::is::<std::io::Error>)
+    // The driver has no predicate for what it could not encode, such as a NUL in SQL.
+    error.to_string() != "error encoding message to server"
+        && error
+            .source()
+            .is_none_or(<dyn StdError>::is::<std::io::Error>)
 }
 
 /// Why a request failed, and what became of it on the server.

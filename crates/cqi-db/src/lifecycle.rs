@@ -1,6 +1,6 @@
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use cqi_config::DatabaseConfig;
@@ -21,11 +21,15 @@ use crate::status::Counters;
 pub(crate) struct Lifecycle {
     pub(crate) connector: Connector,
     pub(crate) counters: Arc<Counters>,
+    /// Opened ahead, for `create`.
+    pub(crate) spares: Mutex<Vec<Session>>,
     database: Arc<str>,
     style: Style,
     statement_cache_size: u32,
     max_lifetime: Duration,
     verify_after: Duration,
+    /// When a connection did not answer last: others that were idle then will not either.
+    silent: Mutex<Option<Instant>>,
     recycle_timeout: Duration,
 }
 
@@ -34,6 +38,8 @@ impl Lifecycle {
         Ok(Self {
             connector: Connector::new(config)?,
             counters,
+            spares: Mutex::default(),
+            silent: Mutex::new(None),
             database: config.database.as_str().into(),
             style: if config.pgbouncer {
                 Style::Unnamed
@@ -45,6 +51,14 @@ impl Lifecycle {
             verify_after: config.verify_after,
             recycle_timeout: config.recycle_timeout,
         })
+    }
+
+    fn silent(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.silent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn spares(&self) -> MutexGuard<'_, Vec<Session>> {
+        self.spares.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Opens a session.
@@ -72,8 +86,12 @@ impl Manager for Lifecycle {
     type Error = Error;
 
     async fn create(&self) -> Result<Box<Session>> {
-        // Boxed, so that the futures of all callers do not make room for a TLS handshake.
-        Box::pin(self.open()).await.map(Box::new)
+        let spare = self.spares().pop();
+        match spare {
+            Some(session) => Ok(Box::new(session)),
+            // Boxed, so that the futures of all callers do not make room for a TLS handshake.
+            None => Box::pin(self.open()).await.map(Box::new),
+        }
     }
 
     async fn recycle(&self, session: &mut Box<Session>, _: &Metrics) -> RecycleResult<Error> {
@@ -87,10 +105,18 @@ impl Manager for Lifecycle {
         if now.saturating_duration_since(session.used) < self.verify_after {
             return Ok(());
         }
+        if Some(session.used) < *self.silent() {
+            return Err(RecycleError::message(
+                "connection is as old as one that went silent",
+            ));
+        }
         match Box::pin(timeout(self.recycle_timeout, session.ping())).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(RecycleError::message("connection does not work")),
-            Err(_) => Err(RecycleError::message("connection does not answer")),
+            Err(_) => {
+                *self.silent() = Some(now);
+                Err(RecycleError::message("connection does not answer"))
+            }
         }
     }
 }
@@ -99,7 +125,7 @@ impl Manager for Lifecycle {
 fn jittered(lifetime: Duration) -> Duration {
     let share = RandomState::new().build_hasher().finish() % 2001;
     let factor = 9_000 + share as u32;
-    lifetime / 10_000 * factor
+    (lifetime / 10_000).saturating_mul(factor)
 }
 
 #[cfg(test)]

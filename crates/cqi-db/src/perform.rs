@@ -1,12 +1,13 @@
 use cqi_errors::{Error, Result};
 use deadpool_postgres::ClientWrapper;
 use futures_util::TryStreamExt as _;
+use tokio_postgres::RowStream;
+use tokio_postgres::error::{DbError, Severity};
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{RowStream, error::DbError};
 
 use crate::Row;
 use crate::collect::Collect;
-use crate::error::{Failure, Fate, is_farewell, is_transport, postgres};
+use crate::error::{Failure, Fate, Message, described, is_farewell, is_transport};
 use crate::session::{Session, State};
 use crate::sqlstate;
 use crate::statements::{Form, Plan, Statements};
@@ -32,6 +33,8 @@ impl Request<'_> {
 pub(crate) struct Stopped {
     phase: Phase,
     cause: Cause,
+    /// It had no parameters.
+    bare: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -55,6 +58,7 @@ impl Stopped {
         move |error| Self {
             phase,
             cause: Cause::Driver(error),
+            bare: false,
         }
     }
 
@@ -62,6 +66,7 @@ impl Stopped {
         Self {
             phase: Phase::Begun,
             cause: Cause::Ours(error),
+            bare: true,
         }
     }
 
@@ -76,6 +81,13 @@ impl Stopped {
             Some(error) => is_fatal(error),
             None => is_transport(&error),
         };
+        // The driver keeps named statements for its own questions about types, and cannot forget them.
+        let astray = self.phase == Phase::Preparing
+            && session.statements.are_unnamed()
+            && error
+                .code()
+                .is_some_and(crate::statements::is_of_another_session);
+        let lost = lost || astray;
         session.state.broken |= lost;
         let fate = if !lost {
             Fate::Refused
@@ -86,7 +98,13 @@ impl Stopped {
         } else {
             Fate::Unknown
         };
-        Failure::new(fate, postgres(error, what))
+        // The parameters went out with the statement itself; what prepares it has none.
+        let message = if self.phase == Phase::Preparing || self.bare {
+            Message::Plain
+        } else {
+            Message::MayQuote
+        };
+        Failure::new(fate, described(error, what, message))
     }
 
     fn is_stale_statement(&self) -> bool {
@@ -101,7 +119,10 @@ impl Stopped {
 }
 
 fn is_fatal(error: &DbError) -> bool {
-    matches!(error.severity(), "FATAL" | "PANIC") || is_farewell(error)
+    matches!(
+        error.parsed_severity(),
+        Some(Severity::Fatal | Severity::Panic)
+    ) || is_farewell(error)
 }
 
 /// The server's goodbye is proof in two cases: it came in place of the acceptance of the parameters,
@@ -124,15 +145,15 @@ pub(crate) async fn perform<C: Collect>(
     let (sql, params) = match request {
         Request::Query(sql, params) => (sql, params),
         Request::Simple(sql) => {
-            client
-                .batch_execute(sql)
-                .await
-                .map_err(Stopped::driver(Phase::Sent))?;
+            client.batch_execute(sql).await.map_err(|error| Stopped {
+                bare: true,
+                ..Stopped::driver(Phase::Sent)(error)
+            })?;
             return Ok(0);
         }
     };
     let rows = match start(client, statements, state, sql, params).await {
-        Err(stopped) if stopped.is_stale_statement() => {
+        Err(stopped) if !statements.are_unnamed() && stopped.is_stale_statement() => {
             statements.forget(sql);
             if state.in_transaction {
                 return Err(stopped);
@@ -171,11 +192,22 @@ pub(crate) async fn start(
     let Plan { form, taints } = plan.map_err(Stopped::driver(Phase::Preparing))?;
     check_count(form.params(), params.len()).map_err(Stopped::ours)?;
     state.tainted |= taints;
-    let started = match &form {
-        Form::Named(statement) => client.query_raw(statement, params.iter().copied()).await,
-        Form::Unnamed(types) => client.query_typed_raw(sql, typed(params, types)).await,
+    let (started, phase) = match &form {
+        Form::Named(statement) => {
+            let params = params.iter().copied();
+            (client.query_raw(statement, params).await, Phase::Sent)
+        }
+        // It asks for types of columns after the statement has run.
+        Form::Unnamed(types) => {
+            let params = typed(params, types);
+            (client.query_typed_raw(sql, params).await, Phase::Begun)
+        }
     };
-    started.map_err(Stopped::driver(Phase::Sent))
+    if started.is_err() {
+        // Its types may be gone.
+        statements.forget(sql);
+    }
+    started.map_err(Stopped::driver(phase))
 }
 
 fn typed<'a>(

@@ -1,16 +1,18 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use cqi_config::DatabaseConfig;
 use cqi_errors::{Error, Result};
 use deadpool::managed::{Object, PoolError};
-use deadpool_postgres::QueueMode;
+use deadpool_postgres::{QueueMode, Timeouts};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout_at};
 use tokio_postgres::types::ToSql;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::bound::after;
 use crate::connect::Connector;
 use crate::lifecycle::Lifecycle;
 use crate::status::Counters;
@@ -89,7 +91,7 @@ impl Pool {
     }
 
     /// Checks out a connection, for what needs one and the same: session settings, advisory locks,
-    /// `COPY`, `LISTEN`.
+    /// `COPY`.
     ///
     /// # Errors
     /// Temporary, when none came free within `acquire_timeout` or none could be opened; the message
@@ -98,7 +100,7 @@ impl Pool {
     /// # Cancel safety
     /// Safe: the place in the queue is given up.
     pub async fn acquire(&self) -> Result<Connection> {
-        let deadline = Instant::now() + self.inner.config.acquire_timeout;
+        let deadline = after(self.inner.config.acquire_timeout);
         Ok(Connection::new(
             self.checkout(deadline).await?,
             self.clone(),
@@ -154,7 +156,9 @@ impl Pool {
     /// Runs a statement and returns how many rows it changed.
     ///
     /// # Errors
-    /// As for [`query`](Pool::query).
+    /// As for [`query`](Pool::query). After a Temporary or Timeout error it may have taken effect all
+    /// the same: a connection that breaks takes the answer with it. Before it is repeated, make it
+    /// harmless twice (`ON CONFLICT`, an idempotency key), or look.
     ///
     /// # Cancel safety
     /// As for [`query`](Pool::query); the statement may have taken effect.
@@ -191,7 +195,7 @@ impl Pool {
         self.inner.sessions.close();
         self.inner.stop.cancel();
         self.inner.tasks.close();
-        let deadline = Instant::now() + self.inner.config.acquire_timeout;
+        let deadline = after(self.inner.config.acquire_timeout);
         if timeout_at(deadline, self.inner.tasks.wait()).await.is_err() {
             let left = self.inner.tasks.len();
             tracing::warn!(
@@ -258,14 +262,33 @@ impl Pool {
     pub(crate) async fn fill(&self) -> Result<()> {
         let config = self.config();
         let least = config.min_connections.min(config.max_connections) as usize;
-        if self.status().size >= least {
+        let missing = least.saturating_sub(self.status().size);
+        if missing == 0 {
             return Ok(());
         }
-        // Those that are open must be held for a moment, or they would be handed out again.
-        let opening = (0..least).map(|_| self.sessions().get());
-        let opened = futures_util::future::join_all(opening).await;
-        let failed = opened.into_iter().find_map(Result::err);
-        failed.map_or(Ok(()), |error| Err(self.explain(error)))
+        // Opened beside the pool: callers keep the idle ones meanwhile.
+        let manager = self.sessions().manager();
+        let opened = futures_util::future::join_all((0..missing).map(|_| manager.open())).await;
+        let mut failed = None;
+        for session in opened {
+            match session {
+                Ok(session) => manager.spares().push(session),
+                Err(error) => failed = Some(error),
+            }
+        }
+        // The idle ones are held for a moment, until the pool asks for new ones.
+        let mut at_once = Timeouts::new();
+        at_once.wait = Some(Duration::ZERO);
+        let mut held = Vec::new();
+        while !manager.spares().is_empty()
+            && let Ok(object) = self.sessions().timeout_get(&at_once).await
+        {
+            held.push(object);
+        }
+        drop(held);
+        let unused = std::mem::take(&mut *manager.spares());
+        drop(unused);
+        failed.map_or(Ok(()), Err)
     }
 
     fn explain(&self, error: PoolError<Error>) -> Error {

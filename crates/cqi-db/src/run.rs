@@ -7,7 +7,7 @@ use cqi_errors::{Error, Kind};
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
-use crate::bound::{Ended, bounded};
+use crate::bound::{Ended, after, bounded};
 use crate::collect::Collect;
 use crate::connection::given_up;
 use crate::error::{Failure, Fate, SqlError};
@@ -25,7 +25,7 @@ impl Connection {
         mut collect: C,
     ) -> Result<C::Output, Failure> {
         let started = Instant::now();
-        let deadline = started + self.pool.config().query_timeout;
+        let deadline = after(self.pool.config().query_timeout);
         let mut spares = self.pool.config().max_connections;
         loop {
             let span = span::of(request.sql(), self.object.as_ref());
@@ -120,11 +120,15 @@ impl Connection {
                 return Err(failure);
             }
         };
+        let loose = session.canceller.is_loose();
         if session.state.broken {
             pool.counters().lost();
         }
         let outcome = outcome.map_err(|failure| pool.demoted(session, failure));
         flight.landed = true;
+        if loose {
+            flight.connection.abandon();
+        }
         outcome
     }
 
@@ -166,7 +170,11 @@ impl crate::Pool {
     fn demoted(&self, session: &mut Session, failure: Failure) -> Failure {
         let wants_writes = self.config().target_session_attrs == TargetSessionAttrs::ReadWrite;
         let code = SqlError::of(&failure.error).and_then(SqlError::sqlstate);
-        if code != Some(sqlstate::READ_ONLY) || !wants_writes || session.state.in_transaction {
+        if code != Some(sqlstate::READ_ONLY)
+            || !wants_writes
+            || session.state.in_transaction
+            || session.state.tainted
+        {
             return failure;
         }
         session.state.broken = true;

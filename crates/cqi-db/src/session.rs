@@ -73,7 +73,7 @@ impl Session {
                 database: Arc::clone(database),
             },
             used: now,
-            expires: now + lifetime,
+            expires: crate::bound::after(lifetime),
             closed: Arc::clone(closed),
         }
     }

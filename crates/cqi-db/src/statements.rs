@@ -104,16 +104,16 @@ impl Statements {
         if state.in_transaction {
             return Ok(client.prepare(sql).await?.params().into());
         }
-        match learn_once(client, state, sql).await {
-            Err(error) if error.code().is_some_and(is_of_another_session) => {
-                client.clear_type_cache();
-                if let Some(cache) = &mut self.cache {
-                    cache.clear();
-                }
-                learn_once(client, state, sql).await
+        // A user may have begun one by hand: a BEGIN and ROLLBACK of ours would end it.
+        if state.tainted {
+            let probe = "SAVEPOINT cqi_learn; RELEASE SAVEPOINT cqi_learn";
+            match client.batch_execute(probe).await {
+                Ok(()) => return Ok(client.prepare(sql).await?.params().into()),
+                Err(error) if error.code() == Some(&SqlState::NO_ACTIVE_SQL_TRANSACTION) => {}
+                Err(error) => return Err(error),
             }
-            learned => learned,
         }
+        learn_once(client, state, sql).await
     }
 }
 
@@ -135,30 +135,46 @@ async fn learn_once(
 
 /// The driver asks for types it does not know by named statements, which it keeps, while the pooler
 /// has changed the session: there they are missing, or those of another process are in their place.
-fn is_of_another_session(code: &SqlState) -> bool {
+pub(crate) fn is_of_another_session(code: &SqlState) -> bool {
     *code == SqlState::INVALID_SQL_STATEMENT_NAME || *code == SqlState::DUPLICATE_PSTATEMENT
 }
 
 /// Says whether a statement changes the session for those who use it next.
+///
+/// What a function of the database's own sets is not seen here.
 fn taints(sql: &str) -> bool {
-    const VERBS: [&str; 8] = [
+    const VERBS: [&str; 11] = [
         "BEGIN",
-        "START",
-        "SET",
-        "LISTEN",
-        "PREPARE",
-        "DECLARE",
-        "LOAD",
+        "CALL",
         "DEALLOCATE",
+        "DECLARE",
+        "DO",
+        "EXECUTE",
+        "LISTEN",
+        "LOAD",
+        "PREPARE",
+        "SET",
+        "START",
     ];
     const CALLS: [&str; 3] = ["pg_advisory_lock", "pg_try_advisory_lock", "set_config"];
-    let word = crate::summary::words(sql).next().unwrap_or_default();
-    VERBS.iter().any(|verb| verb.eq_ignore_ascii_case(word))
-        || CALLS.iter().any(|call| sql.contains(call))
-        || word.eq_ignore_ascii_case("CREATE")
-            && crate::summary::words(sql)
-                .nth(1)
-                .is_some_and(|word| word.to_ascii_uppercase().starts_with("TEMP"))
+    const BEFORE_TEMP: [&str; 5] = ["CREATE", "GLOBAL", "INTO", "LOCAL", "REPLACE"];
+    let is_one = |word: &str, of: &[&str]| of.iter().any(|other| other.eq_ignore_ascii_case(word));
+    let mut before = "";
+    crate::summary::words(sql).any(|word| {
+        let name = word
+            .rsplit('.')
+            .next()
+            .unwrap_or_default()
+            .trim_matches('"');
+        let calls = CALLS.iter().any(|call| {
+            let start = name.get(..call.len());
+            start.is_some_and(|start| start.eq_ignore_ascii_case(call))
+        });
+        let temporary = is_one(word, &["TEMP", "TEMPORARY"]) && is_one(before, &BEFORE_TEMP);
+        let verb = before.is_empty() && is_one(word, &VERBS);
+        before = word;
+        calls || temporary || verb
+    })
 }
 
 #[cfg(test)]
@@ -175,6 +191,10 @@ mod tests {
             "select pg_advisory_lock($1)",
             "select set_config('a.b', $1, false)",
             "create temporary table t (id int)",
+            "CREATE OR REPLACE TEMP VIEW v AS SELECT 1",
+            "(select 1 into temp t)",
+            "select pg_catalog.PG_TRY_ADVISORY_LOCK_SHARED(1)",
+            "do $$ begin end $$",
         ] {
             assert!(taints(sql), "{sql}");
         }
@@ -182,6 +202,8 @@ mod tests {
             "select 1",
             "insert into settings values (1)",
             "create table t ()",
+            "select temp from weather",
+            "select 'pg_advisory_lock', $$set_config$$",
             "",
         ] {
             assert!(!taints(sql), "{sql}");

@@ -36,7 +36,7 @@ impl<'a> Iterator for Words<'a> {
             let is_word = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '"');
             self.rest = self
                 .rest
-                .trim_start_matches(|c| !is_word(c) && !matches!(c, '-' | '/' | '\''));
+                .trim_start_matches(|c| !is_word(c) && !matches!(c, '-' | '/' | '\'' | '$'));
             if self.rest.is_empty() {
                 return None;
             }
@@ -45,7 +45,9 @@ impl<'a> Iterator for Words<'a> {
             } else if self.rest.starts_with("/*") {
                 self.rest.find("*/").map(|end| end + 2)
             } else if self.rest.starts_with('\'') {
-                self.rest[1..].find('\'').map(|end| end + 2)
+                quoted(self.rest)
+            } else if self.rest.starts_with('$') {
+                dollar_quoted(self.rest)
             } else if self.rest.starts_with(['-', '/']) {
                 Some(1)
             } else {
@@ -57,6 +59,30 @@ impl<'a> Iterator for Words<'a> {
             self.rest = &self.rest[skipped.unwrap_or(self.rest.len())..];
         }
     }
+}
+
+/// Returns where a string ends; one with backslashes reaches at least as far as its escapes.
+fn quoted(sql: &str) -> Option<usize> {
+    let mut escaped = false;
+    let end = sql[1..].find(|c| {
+        let ends = c == '\'' && !escaped;
+        escaped = c == '\\' && !escaped;
+        ends
+    });
+    end.map(|end| end + 2)
+}
+
+/// Returns where `$tag$ .. $tag$` ends, or a placeholder like `$1`.
+fn dollar_quoted(sql: &str) -> Option<usize> {
+    let is_tag = |c: char| c.is_alphanumeric() || c == '_';
+    let tag = sql[1..]
+        .find(|c| !is_tag(c))
+        .map_or(sql.len(), |end| end + 1);
+    if !sql[tag..].starts_with('$') {
+        return Some(tag);
+    }
+    let tag = &sql[..=tag];
+    sql[tag.len()..].find(tag).map(|end| end + 2 * tag.len())
 }
 
 #[cfg(test)]

@@ -15,11 +15,14 @@ const CLEAN: &str = "ROLLBACK; CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RES
 
 impl Pool {
     /// Cleans a session in the background and gives it back, or closes it where that does not
-    /// succeed within `recycle_timeout`. At most one such task runs per connection of the pool.
+    /// succeed within `recycle_timeout`.
     pub(crate) fn tidy(&self, mut object: Object<Lifecycle>, busy: bool) {
         let config = self.config();
         let (bound, connect_timeout) = (config.recycle_timeout, config.connect_timeout);
         let pooler = config.pgbouncer;
+        // Until it is clean, also when the task is dropped with its runtime.
+        object.state.broken = true;
+        let loose = object.canceller.is_loose();
         self.spawn(async move {
             let canceller = object.canceller.clone();
             let mut cancel = pin!(async move {
@@ -35,7 +38,7 @@ impl Pool {
                 cancelled = true;
                 clean(&mut object, pooler).await
             });
-            let tidied = matches!(tidied.await, Ok(Ok(())));
+            let tidied = matches!(tidied.await, Ok(Ok(()))) && !loose;
             if tidied {
                 return;
             }

@@ -7,6 +7,7 @@ use tokio_postgres::error::SqlState;
 use super::hosts::Host;
 use super::startup::CLIENT_CHECK;
 use super::tls;
+use crate::sqlstate;
 
 /// Why an attempt to connect failed: what a person reads and what a caller may do.
 #[derive(Debug)]
@@ -70,7 +71,14 @@ fn explain(error: &tokio_postgres::Error, config: &DatabaseConfig, host: &Host) 
         return (Kind::Permanent, reason);
     }
     let Some(answer) = error.as_db_error() else {
-        return (Kind::Temporary, chain(error));
+        return match error.to_string().as_str() {
+            // The driver has no predicates for these either.
+            "invalid configuration" | "authentication error" => {
+                let advice = "set database.password (CQI_DATABASE_PASSWORD, or its _FILE)";
+                (Kind::Permanent, format!("{}; {advice}", chain(error)))
+            }
+            _ => (Kind::Temporary, chain(error)),
+        };
     };
     let advice = match *answer.code() {
         SqlState::INVALID_PASSWORD => "; check database.user and database.password",
@@ -78,10 +86,10 @@ fn explain(error: &tokio_postgres::Error, config: &DatabaseConfig, host: &Host) 
         _ => "",
     };
     let reason = format!("{} ({}){advice}", answer.message(), answer.code().code());
-    // Class 28 is our own failure to log in, not the caller's: never `Unauthorized`.
-    let kind = match &answer.code().code()[..2] {
-        "28" | "3D" | "42" | "22" | "0A" => Kind::Permanent,
-        _ => Kind::Temporary,
+    // Our own failure, such as one to log in, is not the caller's: never `Unauthorized` or a 4xx.
+    let kind = match sqlstate::kind(answer.code().code()) {
+        Kind::Temporary | Kind::Timeout => Kind::Temporary,
+        _ => Kind::Permanent,
     };
     (kind, reason)
 }

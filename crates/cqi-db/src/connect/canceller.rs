@@ -1,6 +1,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -23,12 +24,20 @@ pub(crate) struct Canceller {
     pub(super) peer: Peer,
     pub(super) tls: Option<(MakeRustlsConnect, Arc<str>)>,
     pub(super) bound: Duration,
+    /// A request was sent that may still be on its way.
+    pub(super) loose: Arc<AtomicBool>,
 }
 
 impl Canceller {
+    /// Says whether an earlier request may still hit whatever runs next.
+    pub(crate) fn is_loose(&self) -> bool {
+        self.loose.load(Ordering::Relaxed)
+    }
+
     /// Returns when the server has closed the connection that carried the request, since by then
     /// the signal is sent: it cannot hit a later query.
     pub(crate) async fn cancel(&self) -> Result<()> {
+        let before = self.loose.swap(true, Ordering::Relaxed);
         let sent = timeout(self.bound, async {
             match &self.peer {
                 Peer::Tcp(address) => self.send(TcpStream::connect(address).await?).await,
@@ -36,7 +45,10 @@ impl Canceller {
             }
         });
         match sent.await {
-            Ok(Ok(())) => Ok(()),
+            Ok(Ok(())) => {
+                self.loose.store(before, Ordering::Relaxed);
+                Ok(())
+            }
             Ok(Err(error)) => {
                 Err(Error::temporary("cannot send a cancel request").with_source(error))
             }

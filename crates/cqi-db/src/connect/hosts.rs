@@ -124,9 +124,13 @@ fn checked(text: &str, port: u16) -> Result<u16> {
     }
 }
 
-/// Quotes nothing that looks like a URL: it may hold a password.
+/// Quotes nothing that looks like a URL or a connection string: it may hold a password.
 fn invalid(text: &str, problem: &str) -> Error {
-    let text = if text.contains('@') { "…" } else { text };
+    let text = if text.contains(['@', '=']) {
+        "…"
+    } else {
+        text
+    };
     Error::invalid_input(
         FIELD,
         format!("{problem} in `{text}`: write hosts as `db-1,db-2:5433,[::1]:5432`"),

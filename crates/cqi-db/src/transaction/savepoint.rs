@@ -1,5 +1,5 @@
-use std::sync::Mutex;
 use std::sync::atomic::Ordering;
+use std::sync::{Mutex, MutexGuard};
 
 use cqi_errors::Result;
 
@@ -76,31 +76,31 @@ impl Drop for Guard<'_> {
     }
 }
 
-/// The outermost savepoint whose changes are still to be undone.
+/// Savepoints whose changes are still to be undone.
 #[derive(Default)]
-pub(super) struct Abandoned(Mutex<Option<String>>);
+pub(super) struct Abandoned(Mutex<Vec<String>>);
 
 impl Abandoned {
-    /// Guards drop from the inside out, so the last name covers those before it.
     fn set(&self, name: String) {
-        *self
-            .0
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner) = Some(name);
+        self.lock().push(name);
     }
 
-    fn take(&self) -> Option<String> {
+    fn lock(&self) -> MutexGuard<'_, Vec<String>> {
         self.0
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .take()
     }
 
+    /// Undoes the inner ones first: where savepoints ran side by side and that is not so, the
+    /// server refuses, which fails the transaction.
     pub(super) async fn undo(&self, connection: &mut Connection) -> Result<()> {
-        if let Some(name) = self.take() {
-            let sql = format!("ROLLBACK TO SAVEPOINT {name}; RELEASE SAVEPOINT {name}");
-            connection.simple(&sql).await?;
+        let mut names = std::mem::take(&mut *self.lock());
+        if names.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        names.sort_by_key(|name| std::cmp::Reverse((name.len(), name.clone())));
+        let undo = |name| format!("ROLLBACK TO SAVEPOINT {name}; RELEASE SAVEPOINT {name};");
+        let sql: String = names.iter().map(undo).collect();
+        Ok(connection.simple(&sql).await?)
     }
 }

@@ -354,3 +354,26 @@ async fn an_older_server_is_spared_what_it_does_not_know() {
     assert_eq!(old.await.unwrap(), 1);
     drop((one, other));
 }
+
+#[tokio::test]
+async fn a_missing_password_is_no_passing_trouble() {
+    let server = Postgres::builder()
+        .private()
+        .password("s3cret")
+        .start()
+        .await
+        .unwrap();
+    let config = DatabaseConfig {
+        host: server.host().to_owned(),
+        port: server.port(),
+        user: server.user().to_owned(),
+        ssl_mode: SslMode::Disable,
+        ..DatabaseConfig::default()
+    };
+    let error = Pool::connect(&config).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Permanent, "{error:#}");
+    assert!(
+        format!("{error:#}").contains("database.password"),
+        "{error:#}"
+    );
+}

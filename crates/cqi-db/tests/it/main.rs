@@ -11,6 +11,7 @@
 )]
 
 mod cancel;
+mod coincidences;
 mod faults;
 mod hosts;
 #[cfg(feature = "migrate")]
