@@ -31,6 +31,10 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// ```
 pub struct Error(Box<Repr>);
 
+/// The longest delay that a client is told, some 24 days: what gRPC's pushback can say.
+#[cfg(any(feature = "http", feature = "grpc"))]
+const LONGEST_DELAY: Duration = Duration::from_millis(i32::MAX.unsigned_abs() as u64);
+
 struct Repr {
     kind: Kind,
     message: Cow<'static, str>,
@@ -74,12 +78,17 @@ impl Error {
     }
 
     /// Makes an error for a field of the caller's input that cannot be accepted; its text is public.
+    ///
+    /// An empty name is for input that is refused as a whole: the error has no field.
     #[must_use]
     pub fn invalid_input(
         field: impl Into<Cow<'static, str>>,
         problem: impl Into<Cow<'static, str>>,
     ) -> Self {
         let (field, problem) = (field.into(), problem.into());
+        if field.is_empty() {
+            return Self::new(Kind::InvalidInput, problem.clone()).with_public(problem);
+        }
         let mut error =
             Self::new(Kind::InvalidInput, format!("{field}: {problem}")).with_public(problem);
         error.0.field = Some(field);
@@ -137,6 +146,8 @@ impl Error {
     }
 
     /// Sets how long a caller should wait before it tries again.
+    ///
+    /// Over HTTP and gRPC a client is told at most 2 147 483 647 ms, some 24 days.
     #[must_use]
     pub fn with_retry_after(mut self, delay: Duration) -> Self {
         self.0.retry_after = Some(delay);
@@ -197,6 +208,12 @@ impl Error {
         self.0.retry_after
     }
 
+    /// Returns the delay that a client is told.
+    #[cfg(any(feature = "http", feature = "grpc"))]
+    pub(crate) fn told_delay(&self) -> Option<Duration> {
+        self.0.retry_after.map(|delay| delay.min(LONGEST_DELAY))
+    }
+
     /// Returns the field of the input that was refused, where there is one.
     #[must_use]
     pub fn field(&self) -> Option<&str> {
@@ -230,8 +247,16 @@ impl fmt::Display for Error {
             let mut said = self.0.message.clone();
             for cause in foreign::chain(self).skip(1) {
                 let text = foreign::text(cause);
+                if text.trim().is_empty() {
+                    continue;
+                }
                 if !said.ends_with(&text) {
-                    write!(f, ": {text}")?;
+                    f.write_str(match &*said {
+                        "" => "",
+                        _ if text.starts_with(['\n', '\r']) => ":",
+                        _ => ": ",
+                    })?;
+                    f.write_str(&text)?;
                 }
                 said = text.into();
             }
@@ -249,5 +274,18 @@ impl fmt::Debug for Error {
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.0.source.as_deref().map(|source| source as _)
+    }
+}
+
+/// Takes a chain apart link by link: dropped as they nest, its links would each take stack.
+impl Drop for Repr {
+    fn drop(&mut self) {
+        let mut next = self.source.take();
+        while let Some(source) = next {
+            next = source
+                .downcast::<Error>()
+                .ok()
+                .and_then(|mut link| link.0.source.take());
+        }
     }
 }

@@ -75,7 +75,7 @@ impl Kind {
 ///
 /// The field of invalid input goes along as `google.rpc.BadRequest`, a
 /// [delay](Error::retry_after) as the metadata `grpc-retry-pushback-ms` (gRFC A6) in milliseconds,
-/// rounded up, at most `i32::MAX`. The error itself is the status' `source`, which stays in the
+/// rounded up, at most 2 147 483 647. The error itself is the status' `source`, which stays in the
 /// process: a layer can log what the client does not see.
 #[cfg_attr(docsrs, doc(cfg(feature = "grpc")))]
 impl From<Error> for Status {
@@ -89,7 +89,7 @@ impl From<Error> for Status {
             }
             None => Self::new(code, message),
         };
-        if let Some(delay) = error.retry_after() {
+        if let Some(delay) = error.told_delay() {
             let millis = delay.as_nanos().div_ceil(1_000_000);
             let millis = i32::try_from(millis).unwrap_or(i32::MAX);
             status.metadata_mut().insert(PUSHBACK, millis.into());

@@ -77,7 +77,7 @@ impl Error {
     /// that is made from bytes (`Vec<u8>`, `Bytes`, `Full<Bytes>`, `axum::body::Body`).
     ///
     /// A status of 429 or 503 carries `Retry-After` where the error has a
-    /// [delay](Error::retry_after), in seconds, rounded up. A 401 lacks the `WWW-Authenticate` that
+    /// [delay](Error::retry_after), in seconds, rounded up, at most 2 147 484 (as over gRPC). A 401 lacks the `WWW-Authenticate` that
     /// RFC 9110 asks for, since the error does not know the scheme: who checks credentials adds it.
     ///
     /// ```
@@ -105,10 +105,10 @@ impl Error {
             HeaderValue::from_static(Problem::CONTENT_TYPE),
         );
         if matches!(self.kind(), Kind::RateLimited | Kind::Temporary)
-            && let Some(delay) = self.retry_after()
+            && let Some(delay) = self.told_delay()
         {
             let partial = u64::from(delay.subsec_nanos() > 0);
-            let seconds = delay.as_secs().saturating_add(partial);
+            let seconds = delay.as_secs() + partial;
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response

@@ -120,3 +120,12 @@ fn a_delay_survives_a_new_kind() {
     assert_eq!(error.retry_after(), Some(Duration::from_secs(3)));
     assert_eq!(format!("{error:#}"), "busy");
 }
+
+#[test]
+fn a_long_chain_is_dropped_without_a_deep_stack() {
+    let error = (0..200_000).fold(Error::temporary("refused"), |error, _| {
+        error.context("retry")
+    });
+    assert_eq!(Kind::of(&error), Kind::Temporary);
+    drop(error);
+}

@@ -134,10 +134,21 @@ fn retry_after_is_whole_seconds_rounded_up_on_429_and_503() {
     let forever = Error::temporary("m").with_retry_after(Duration::MAX);
     assert_eq!(
         forever.to_response::<Vec<u8>>().headers()["retry-after"],
-        u64::MAX.to_string()
+        "2147484",
+        "no more than gRPC can say"
     );
     let unknown = Error::temporary("m").to_response::<Vec<u8>>();
     assert!(!unknown.headers().contains_key("retry-after"));
+}
+
+#[test]
+fn an_empty_field_is_none() {
+    let error = Error::invalid_input("", "the body is empty");
+    assert_eq!(error.field(), None);
+    assert_eq!(error.to_string(), "the body is empty");
+    let body = body(&error.to_response());
+    assert_eq!(body["detail"], "the body is empty");
+    assert!(!body.as_object().unwrap().contains_key("errors"), "{body}");
 }
 
 #[test]

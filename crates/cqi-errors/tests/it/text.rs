@@ -47,6 +47,23 @@ fn a_cause_is_not_said_twice() {
 }
 
 #[test]
+fn what_says_nothing_leaves_no_separator() {
+    let chain = |texts: [&'static str; 3]| {
+        let [outer, middle, inner] = texts.map(|text| Error::new(Kind::Permanent, text));
+        let error = outer.with_source(middle.with_source(inner));
+        format!("{error:#}")
+    };
+    expect!["load: gone"].assert_eq(&chain(["load", "", "gone"]));
+    expect!["load: gone"].assert_eq(&chain(["load: gone", "", "gone"]));
+    expect!["load"].assert_eq(&chain(["load", " ", "\n"]));
+    expect!["gone: for good"].assert_eq(&chain(["", "gone", "for good"]));
+    assert_eq!(
+        chain(["load", "\n  port: too large\n  host: missing", "gone"]),
+        "load:\n  port: too large\n  host: missing: gone"
+    );
+}
+
+#[test]
 fn what_a_client_sees_is_not_what_an_operator_sees() {
     let error = Error::forbidden("user 7 lacks scope trade:write on account 12")
         .with_public("this key may not trade");
