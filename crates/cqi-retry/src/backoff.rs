@@ -1,7 +1,9 @@
 use std::iter::FusedIterator;
 use std::time::Duration;
 
-use cqi_errors::{Error, Result};
+use cqi_errors::Result;
+
+use crate::problems::Problems;
 
 /// Describes pauses that grow exponentially, spread by jitter.
 ///
@@ -53,8 +55,14 @@ impl Backoff {
     /// Checks the ranges; [`RetryBuilder::build`](crate::RetryBuilder::build) calls it.
     ///
     /// # Errors
-    /// `InvalidInput` that names the field, what it is and what is allowed.
+    /// `InvalidInput` that names each wrong field, what it is and what is allowed.
     pub fn validate(&self) -> Result<()> {
+        let mut problems = Problems::default();
+        self.check(&mut problems);
+        problems.into_result()
+    }
+
+    pub(crate) fn check(&self, problems: &mut Problems) {
         let Self {
             initial,
             max,
@@ -62,34 +70,32 @@ impl Backoff {
             jitter,
         } = *self;
         if initial.is_zero() {
-            return refuse("backoff.initial", "must be above 0s".to_owned());
+            problems.add("backoff.initial", "must be above 0s");
         }
         if max < initial {
-            let problem = format!("must be at least backoff.initial ({initial:?}), is {max:?}");
-            return refuse("backoff.max", problem);
-        }
-        if max > LONGEST {
-            return refuse(
+            problems.add(
+                "backoff.max",
+                format!("must be at least backoff.initial ({initial:?}), is {max:?}"),
+            );
+        } else if max > LONGEST {
+            problems.add(
                 "backoff.max",
                 format!("must be at most 365 days, is {max:?}"),
             );
         }
         if !(1.0..f64::INFINITY).contains(&factor) {
-            let problem = format!("must be a number from 1 up, is {factor}");
-            return refuse("backoff.factor", problem);
+            problems.add(
+                "backoff.factor",
+                format!("must be a number from 1 up, is {factor}"),
+            );
         }
         if !(0.0..=1.0).contains(&jitter) {
-            return refuse(
+            problems.add(
                 "backoff.jitter",
                 format!("must be from 0 to 1, is {jitter}"),
             );
         }
-        Ok(())
     }
-}
-
-fn refuse(field: &'static str, problem: String) -> Result<()> {
-    Err(Error::invalid_input(field, problem))
 }
 
 impl IntoIterator for Backoff {

@@ -8,6 +8,7 @@ mod budget;
 #[cfg(feature = "tower")]
 mod layer;
 mod policy;
+mod problems;
 mod retry;
 mod session;
 mod settings;

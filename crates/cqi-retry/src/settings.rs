@@ -5,6 +5,7 @@ use std::time::Duration;
 use cqi_errors::{Error, Result};
 use tokio_util::sync::CancellationToken;
 
+use crate::problems::Problems;
 use crate::{Backoff, Policy};
 
 /// Says when to try again, and when to stop; [`retry`](crate::retry()) and `RetryLayer` follow it.
@@ -176,25 +177,24 @@ impl RetryBuilder {
     /// Checks the settings.
     ///
     /// # Errors
-    /// `InvalidInput` that names the setting, what it is and what is allowed.
+    /// `InvalidInput` that names each wrong setting, what it is and what is allowed;
+    /// [`Error::field`] names it where there is only one.
     pub fn build(self) -> Result<Retry> {
         let retry = self.0;
-        retry.backoff.validate()?;
+        let mut problems = Problems::default();
+        retry.backoff.check(&mut problems);
         if retry.max_attempts == Some(0) {
-            return Err(Error::invalid_input(
-                "max_attempts",
-                "must be at least 1, or none for no limit",
-            ));
+            problems.add("max_attempts", "must be at least 1, or none for no limit");
         }
         for (field, limit) in [
             ("max_elapsed", retry.max_elapsed),
             ("attempt_timeout", retry.attempt_timeout),
         ] {
             if limit.is_some_and(|limit| limit.is_zero()) {
-                let problem = "must be above 0s, or none for no limit";
-                return Err(Error::invalid_input(field, problem));
+                problems.add(field, "must be above 0s, or none for no limit");
             }
         }
+        problems.into_result()?;
         Ok(retry)
     }
 }

@@ -85,6 +85,40 @@ fn what_cannot_work_is_refused() {
 }
 
 #[test]
+fn all_mistakes_are_told_at_once() {
+    let wrong = Backoff {
+        initial: Duration::ZERO,
+        max: Duration::MAX,
+        factor: f64::NAN,
+        jitter: 2.0,
+    };
+    let error = Retry::builder()
+        .backoff(wrong)
+        .max_attempts(0)
+        .max_elapsed(Duration::ZERO)
+        .attempt_timeout(Duration::ZERO)
+        .build()
+        .unwrap_err();
+    let text = format!(
+        "backoff.initial: must be above 0s; \
+         backoff.max: must be at most 365 days, is {:?}; \
+         backoff.factor: must be a number from 1 up, is NaN; \
+         backoff.jitter: must be from 0 to 1, is 2; \
+         max_attempts: must be at least 1, or none for no limit; \
+         max_elapsed: must be above 0s, or none for no limit; \
+         attempt_timeout: must be above 0s, or none for no limit",
+        Duration::MAX
+    );
+    assert_eq!(error.to_string(), text);
+    assert_eq!(error.kind(), Kind::InvalidInput);
+    assert_eq!(error.public_message(), text);
+    assert_eq!(error.field(), None);
+
+    let one = Retry::builder().max_attempts(0).build().unwrap_err();
+    assert_eq!(one.field(), Some("max_attempts"));
+}
+
+#[test]
 fn debug_shows_the_settings() {
     let retry = Retry::builder()
         .policy(Policy::when(|_| true))
