@@ -5,6 +5,7 @@ mod file;
 mod finish;
 mod layer;
 mod loader;
+mod mask;
 mod origins;
 mod read;
 mod report;

@@ -33,6 +33,7 @@ pub enum Origin {
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::File { path, .. } if path.as_os_str().is_empty() => f.write_str("the file"),
             Self::File { path, line: None } => write!(f, "{}", path.display()),
             Self::File {
                 path,

@@ -1,5 +1,5 @@
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{ErrorKind, Read as _};
 use std::path::Path;
 
 /// Reads a text file of limited size.
@@ -7,7 +7,16 @@ use std::path::Path;
 /// # Errors
 /// What is wrong with it, to complete "config.yaml: ".
 pub(super) fn read(path: &Path, max_size: u64) -> Result<String, String> {
-    let cannot = |error: std::io::Error| format!("cannot be read: {error}");
+    let cannot = |error: std::io::Error| match std::env::current_dir() {
+        Ok(folder) if path.is_relative() && error.kind() == ErrorKind::NotFound => {
+            let folder = folder.display();
+            format!("cannot be read: {error}; the working folder is {folder}")
+        }
+        _ => format!("cannot be read: {error}"),
+    };
+    if path.as_os_str().is_empty() {
+        return Err("cannot be read: its path is empty".to_owned());
+    }
     // Opening a pipe may wait for ever, reading a device never end.
     if !std::fs::metadata(path).map_err(cannot)?.is_file() {
         return Err("is not a regular file".to_owned());

@@ -5,6 +5,7 @@ use figment::value::{Dict, Value};
 
 use super::layer::Layer;
 use super::loader::Settings;
+use super::mask::masked;
 use super::origins::Table;
 use super::report::plain;
 use super::typed::placeholder;
@@ -144,7 +145,7 @@ fn refused(mut problem: Problem, refusal: Refusal, secret: bool) -> Problem {
             Some(format!("one of {}", known.join(", "))),
         ),
         Refusal::MissingField(field) => (format!("{field} is missing"), None),
-        other if !secret => (other.to_string(), None),
+        other if !secret => (masked(&other.to_string()), None),
         _ => ("is not accepted".to_owned(), None),
     };
     problem

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use figment::value::{Dict, Empty, Tag, Value};
 
 use super::environment::Environment;
+use super::mask::masked;
 use super::origins::Table;
 use super::typed::{NO_UNIT, placeholder, shown, typed, untyped};
 use crate::document::{Kind as Found, Node, Scalar};
@@ -96,7 +97,8 @@ impl Reader<'_> {
                 None if section.open => self.any(&path, node),
                 None => {
                     // The value is not shown: the key may be a misspelled secret's.
-                    let problem = Problem::new(path, &(self.origin)(node.line), "unknown key");
+                    let problem =
+                        Problem::new(masked(&path), &(self.origin)(node.line), "unknown key");
                     self.problems
                         .push(problem.suggestion(nearest(&key, section.names())));
                     None

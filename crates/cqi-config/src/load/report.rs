@@ -3,12 +3,14 @@ use std::fmt;
 use figment::value::Value;
 use serde_json::Value as Json;
 
+use super::mask::{masked, masked_json};
 use super::origins::Table;
 use crate::Origin;
 use crate::secret::REDACTED;
 use crate::shape::{Kind, Shape};
 
-/// The settings in force and which layer set each; secrets are redacted.
+/// The settings in force and which layer set each; secrets are redacted, and so are passwords in a URL
+/// or after `password=` and the like.
 ///
 /// It displays as one line for each setting:
 ///
@@ -84,9 +86,11 @@ impl fmt::Display for Origins {
     }
 }
 
-/// Returns a value as JSON with its secrets redacted.
+/// Returns a value as JSON with its secrets redacted, and passwords in its texts.
 pub(super) fn plain(shape: &Shape, value: &Value) -> Json {
     match (&shape.kind, value) {
+        // Whether a secret is set is none.
+        (_, Value::Empty(..)) => Json::Null,
         _ if shape.secret => match value.as_str() {
             Some("") => "".into(),
             _ => REDACTED.into(),
@@ -103,7 +107,7 @@ pub(super) fn plain(shape: &Shape, value: &Value) -> Json {
         }
         (Kind::Map(item), Value::Dict(_, entries)) => entries
             .iter()
-            .map(|(key, value)| (key.clone(), plain(item, value)))
+            .map(|(key, value)| (masked(key), plain(item, value)))
             .collect(),
         (Kind::List { item, .. }, Value::Array(_, values)) => {
             values.iter().map(|value| plain(item, value)).collect()
@@ -114,6 +118,6 @@ pub(super) fn plain(shape: &Shape, value: &Value) -> Json {
                 None => Json::Null,
             }
         }
-        _ => serde_json::to_value(value).unwrap_or(Json::Null),
+        _ => masked_json(serde_json::to_value(value).unwrap_or(Json::Null)),
     }
 }

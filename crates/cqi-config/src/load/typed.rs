@@ -2,6 +2,7 @@
 
 use figment::value::{Dict, Empty, Tag, Value};
 
+use super::mask::masked;
 use crate::document::Scalar;
 use crate::secret::REDACTED;
 use crate::shape::{Format, Kind, Shape};
@@ -146,11 +147,10 @@ pub(super) fn untyped(scalar: &Scalar) -> Value {
     }
 }
 
-/// Returns a value for a message: as it was written, without a password in a URL, on one line and
-/// not too long.
+/// Returns a value for a message: as it was written, without passwords, on one line and not too long.
 pub(super) fn shown(scalar: &Scalar) -> String {
     let text = scalar.written.as_ref().unwrap_or(&scalar.text);
-    let text = without_userinfo(text);
+    let text = masked(text);
     let mut shown: String = text.chars().take(MAX_SHOWN).collect();
     if shown.len() < text.len() {
         shown.push('…');
@@ -158,15 +158,5 @@ pub(super) fn shown(scalar: &Scalar) -> String {
     match scalar.quoted || scalar.written.is_some() || shown.contains(char::is_control) {
         true => serde_json::Value::from(shown).to_string(),
         false => shown,
-    }
-}
-
-fn without_userinfo(text: &str) -> String {
-    match text
-        .split_once("://")
-        .and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?.1)))
-    {
-        Some((scheme, rest)) => format!("{scheme}://{REDACTED}@{rest}"),
-        None => text.to_owned(),
     }
 }

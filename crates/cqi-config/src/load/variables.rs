@@ -114,23 +114,22 @@ impl<'a> Variables<'a> {
                 variable: name.to_owned(),
                 path: path.to_owned(),
             };
-            match file::read(path, MAX_SECRET) {
+            match secret(path) {
                 Ok(text) => {
-                    let text = text.strip_suffix('\n').unwrap_or(&text);
-                    let text = text.strip_suffix('\r').unwrap_or(text);
                     layers.extend(set(
                         target.shape,
                         &target.path,
-                        text,
+                        &text,
                         &origin,
                         origins,
                         problems,
                     ));
                 }
                 Err(message) => problems.push(
-                    Problem::new(&target.path, &origin, format!("the file {message}")).allowed(
-                        format!("a text file of at most {}", HumanSize::format(MAX_SECRET)),
-                    ),
+                    Problem::new(&target.path, &origin, message).allowed(format!(
+                        "a text file of at most {}",
+                        HumanSize::format(MAX_SECRET)
+                    )),
                 ),
             }
         }
@@ -147,9 +146,29 @@ impl<'a> Variables<'a> {
             return Problem::new(&target.path, origin, message)
                 .suggestion(value.map(str::to_owned));
         }
+        let inside = format!("{name}_");
+        if self.values.keys().any(|known| known.starts_with(&inside)) {
+            let message =
+                format!("names a section, whose settings are {inside}..; set one of them");
+            return Problem::new("", origin, message);
+        }
         let known = self.values.keys().chain(self.files.keys());
         Problem::new("", origin, "unknown variable")
             .suggestion(nearest(name, known.map(String::as_str)))
+    }
+}
+
+/// Reads a mounted secret, without the line break at its end. An empty one is a mount that went wrong.
+fn secret(path: &Path) -> Result<String, String> {
+    if path.as_os_str().is_empty() {
+        return Err("names no file".to_owned());
+    }
+    let text = file::read(path, MAX_SECRET).map_err(|message| format!("the file {message}"))?;
+    let text = text.strip_suffix('\n').unwrap_or(&text);
+    let text = text.strip_suffix('\r').unwrap_or(text);
+    match text.is_empty() {
+        true => Err("the file is empty".to_owned()),
+        false => Ok(text.to_owned()),
     }
 }
 

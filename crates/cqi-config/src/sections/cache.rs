@@ -4,7 +4,7 @@ use std::time::Duration;
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 
-use super::rules::{addresses, positive};
+use super::rules::{addresses, one_part, positive};
 use crate::{HumanDuration, HumanSize, Secret};
 
 /// Where cached values are kept, for how long, and how long to wait for them.
@@ -28,6 +28,7 @@ pub struct CacheConfig {
     #[garde(length(min = 1), custom(addresses))]
     pub hosts: Vec<String>,
     /// The user of Redis' access control list. Default: default.
+    #[garde(custom(one_part))]
     pub username: String,
     /// The password; any characters. Default: empty.
     pub password: Secret,
@@ -35,7 +36,7 @@ pub struct CacheConfig {
     #[garde(custom(only_zero_in(self.backend)))]
     pub database: u8,
     /// The name under which the sentinels know the primary. Default: mymaster.
-    #[garde(length(min = 1))]
+    #[garde(length(min = 1), custom(one_part))]
     pub sentinel_service: String,
     /// The password of the sentinels; any characters. Default: empty.
     pub sentinel_password: Secret,

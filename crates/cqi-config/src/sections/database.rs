@@ -4,7 +4,7 @@ use std::time::Duration;
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 
-use super::rules::positive;
+use super::rules::{hosts, one_part, positive};
 use crate::{HumanDuration, Secret};
 
 /// How to reach PostgreSQL and how many connections to keep.
@@ -15,20 +15,21 @@ use crate::{HumanDuration, Secret};
 pub struct DatabaseConfig {
     /// The host, or several separated by commas, each with its own port where it differs:
     /// `db-1,db-2:5433`. They are tried in order until one has the wanted `target_session_attrs`. Default: localhost.
-    #[garde(length(min = 1))]
+    #[garde(length(min = 1), custom(hosts))]
     pub host: String,
     /// The port of each host that names none. Default: 5432.
     #[garde(range(min = 1))]
     pub port: u16,
     /// The user. Default: postgres.
-    #[garde(length(min = 1))]
+    #[garde(length(min = 1), custom(one_part))]
     pub user: String,
     /// The password; any characters. Default: empty.
     pub password: Secret,
     /// The name of the database. Default: postgres.
-    #[garde(length(min = 1))]
+    #[garde(length(min = 1), custom(one_part))]
     pub database: String,
     /// The name the server shows in `pg_stat_activity`. Default: empty.
+    #[garde(custom(one_part))]
     pub application_name: String,
     /// Whether the connection is encrypted and whom it trusts. Default: verify-full.
     pub ssl_mode: SslMode,

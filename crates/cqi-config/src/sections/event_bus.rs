@@ -4,7 +4,7 @@ use std::time::Duration;
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 
-use super::rules::{addresses, positive};
+use super::rules::{addresses, one_part, positive};
 use crate::{HumanDuration, HumanSize, Secret};
 
 /// Which broker carries the events, how to reach it, and how much may be under way.
@@ -63,7 +63,7 @@ pub struct EventBusConfig {
     /// How the service proves to the brokers who it is. Default: none.
     pub sasl_mechanism: SaslMechanism,
     /// The user for SASL. Default: empty.
-    #[garde(custom(needed_by_sasl(self.sasl_mechanism)))]
+    #[garde(custom(needed_by_sasl(self.sasl_mechanism)), custom(one_part))]
     pub sasl_username: String,
     /// The password for SASL; any characters. Default: empty.
     pub sasl_password: Secret,

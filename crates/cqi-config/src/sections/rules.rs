@@ -28,6 +28,31 @@ pub(super) fn http_url(url: &str, (): &()) -> garde::Result {
     Ok(())
 }
 
+/// Refuses a URL or a connection string where one part of it belongs: its password would be printed.
+pub(super) fn one_part(text: &str, (): &()) -> garde::Result {
+    let assigns = |name: &str| {
+        let text = text.to_ascii_lowercase();
+        let mut names = text.split('=').rev().skip(1);
+        names.any(|before| before.trim_end().ends_with(name))
+    };
+    match text.contains("://") || assigns("password") || assigns("pwd") {
+        true => Err(Error::new(
+            "must not be a URL or a connection string: host, port, user and password are settings of their own",
+        )),
+        false => Ok(()),
+    }
+}
+
+/// Refuses hosts with a user or password, as [`one_part`] does.
+pub(super) fn hosts(text: &str, (): &()) -> garde::Result {
+    match text.contains('@') {
+        true => Err(Error::new(
+            "must not carry a user or password: they are settings of their own",
+        )),
+        false => one_part(text, &()),
+    }
+}
+
 /// Refuses a list of addresses of which one is not `host:port`.
 pub(super) fn addresses(addresses: &[String], (): &()) -> garde::Result {
     let valid = |address: &String| {
@@ -62,6 +87,28 @@ mod tests {
         ] {
             assert!(http_url(url, &()).is_err(), "{url}");
         }
+    }
+
+    #[test]
+    fn connection_strings() {
+        for text in [
+            "db",
+            "db-1,db-2:5433",
+            "/run/postgresql",
+            "u@tenant",
+            "password",
+            "a=b",
+        ] {
+            assert!(one_part(text, &()).is_ok(), "{text}");
+        }
+        for text in ["postgres://h", "host=h password=x", "h;Pwd = x"] {
+            assert!(
+                one_part(text, &()).is_err() && hosts(text, &()).is_err(),
+                "{text}"
+            );
+        }
+        assert!(hosts("db-1,db-2:5433", &()).is_ok());
+        assert!(hosts("u:p@h", &()).is_err());
     }
 
     #[test]

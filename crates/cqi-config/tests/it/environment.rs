@@ -13,7 +13,7 @@ use crate::{Files, from_env};
 
 fn problem<const N: usize>(variables: [(&str, &str); N]) -> String {
     let error = from_env(variables).load().unwrap_err();
-    format!("{error:#}").replace("the settings have a problem: \n  ", "")
+    format!("{error:#}").replace("the settings have a problem:\n  ", "")
 }
 
 #[test]
@@ -168,6 +168,8 @@ fn mistakes_name_the_variable() {
         .assert_eq(&problem([("CQI_AUTH_API_KEYS", "id.secret")]));
     expect!["CQI_LOG_LEVEL_FILE: log.level: only a secret can be read from a file; did you mean CQI_LOG_LEVEL?"]
         .assert_eq(&problem([("CQI_LOG_LEVEL_FILE", "/x")]));
+    expect!["CQI_DATABASE: names a section, whose settings are CQI_DATABASE_..; set one of them"]
+        .assert_eq(&problem([("CQI_DATABASE", "db")]));
     expect!["CQI_NOTHING_LIKE_IT: unknown variable"]
         .assert_eq(&problem([("CQI_NOTHING_LIKE_IT", "x")]));
     expect!["LOG_LEVEL: log.level = \"infoo\": must be off, error, warn, info, debug or trace, or target=level, joined by commas"]

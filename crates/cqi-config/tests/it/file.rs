@@ -78,7 +78,7 @@ fn variables_are_replaced_and_then_typed() {
 
 #[test]
 fn what_is_no_document_is_an_error() {
-    let text = |config: &str| problems(config).replace("the settings have a problem: \n  ", "");
+    let text = |config: &str| problems(config).replace("the settings have a problem:\n  ", "");
     expect!["config.yaml: holds no settings; write {} if that is meant"].assert_eq(&text(""));
     expect!["config.yaml: holds no settings; write {} if that is meant"]
         .assert_eq(&text("# nothing\n"));
@@ -102,13 +102,20 @@ fn what_is_no_text_is_an_error() {
         let files = Files::new(bytes);
         files
             .problems(files.loader::<Config>())
-            .replace("the settings have a problem: \n  ", "")
+            .replace("the settings have a problem:\n  ", "")
     };
     expect!["config.yaml: is not UTF-8 text: byte 3 is wrong"].assert_eq(&bytes(b"a: \xff"));
     expect!["config.yaml: is too large: at most 1MiB are read"]
         .assert_eq(&bytes(&vec![b'#'; 1 << 21]));
     let error = cqi_config::load::<Config>("/nowhere/config.yaml", "CQI").unwrap_err();
-    expect!["the settings have a problem: \n  /nowhere/config.yaml: cannot be read: No such file or directory (os error 2)"]
+    expect!["the settings have a problem:\n  /nowhere/config.yaml: cannot be read: No such file or directory (os error 2)"]
+        .assert_eq(&format!("{error:#}"));
+    let error = cqi_config::load::<Config>("nowhere.yaml", "CQI").unwrap_err();
+    let folder = std::env::current_dir().unwrap();
+    let end = format!("(os error 2); the working folder is {}", folder.display());
+    assert!(format!("{error:#}").ends_with(&end), "{error:#}");
+    let error = cqi_config::load::<Config>("", "CQI").unwrap_err();
+    expect!["the settings have a problem:\n  the file: cannot be read: its path is empty"]
         .assert_eq(&format!("{error:#}"));
     let error = cqi_config::load::<Config>("/dev/zero", "CQI").unwrap_err();
     assert!(format!("{error:#}").ends_with("/dev/zero: is not a regular file"));

@@ -200,7 +200,7 @@ database:
 ",
     );
     expect![[r#"
-        the settings have 13 problems: 
+        the settings have 13 problems:
           config.yaml:2: pricing.skew = 6: out of range; expected an integer from -5 to 5
           config.yaml:3: pricing.maxage: unknown key; did you mean max-age?
           config.yaml:4: pricing.weights.a = "x": not a number; expected a number
@@ -257,7 +257,7 @@ fn two_settings_with_one_variable_are_told_apart_by_nobody() {
     let loader = cqi_config::Loader::<Twins>::new()
         .env_prefix("X")
         .env([("X_A_B_C", "1")]);
-    expect!["the settings have a problem: \n  X_A_B_C: names several settings: a_b.c, a.b_c"]
+    expect!["the settings have a problem:\n  X_A_B_C: names several settings: a_b.c, a.b_c"]
         .assert_eq(&format!("{:#}", loader.load().unwrap_err()));
 }
 

@@ -34,7 +34,7 @@ cache:
     assert_eq!(error.kind(), Kind::InvalidInput);
     assert_eq!(error.public_message(), "invalid input");
     expect![[r#"
-        the settings have 8 problems: 
+        the settings have 8 problems:
           config.yaml:4: server.http_port = 99999: out of range; expected an integer from 0 to 65535
           config.yaml:5: server.request_timeout = 30: has no unit; expected a duration such as 500ms, 30s, 5m or 1h 30m; did you mean 30s?
           config.yaml:6: databse: unknown key; did you mean database?
@@ -72,7 +72,7 @@ fn problems_are_structured() {
 #[test]
 fn rules_between_settings_are_checked() {
     expect![[r#"
-        the settings have 21 problems: 
+        the settings have 21 problems:
           config.yaml:1: database.min_connections = 11: must be at most max_connections, 10
           config.yaml:1: database.query_timeout = "0s": must be longer than 0s
           config.yaml:1: database.ssl_key = "k": must be set together with ssl_cert
@@ -113,7 +113,7 @@ auth:
 #[test]
 fn wrong_types_are_told_with_what_is_allowed() {
     expect![[r#"
-        the settings have 19 problems: 
+        the settings have 19 problems:
           config.yaml:1: service: is a single value; expected keys with values
           config.yaml:2: server.host = "example.com": not an IP address; expected an IP address such as 127.0.0.1
           config.yaml:2: server.http_port = "8080": in quotes, which make it a text; expected an integer from 0 to 65535
@@ -151,7 +151,7 @@ fn a_broken_file_does_not_hide_the_variables() {
         .loader::<Config>()
         .env([("CQI_DATABASE_PORT", "x"), ("CQI_X", "x")]);
     expect![[r#"
-        the settings have 3 problems: 
+        the settings have 3 problems:
           config.yaml:1: is not valid YAML or JSON: unclosed bracket '['
           CQI_DATABASE_PORT: database.port = x: not an integer; expected an integer from 1 to 65535
           CQI_X: unknown variable"#]]

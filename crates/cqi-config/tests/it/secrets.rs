@@ -68,7 +68,15 @@ fn secrets_come_from_files() {
         " ${HOME} ",
         "a secret is not interpolated"
     );
-    assert_eq!(password(b""), "");
+    for empty in ["", "\n", "\r\n"] {
+        let error = load(empty.as_bytes()).unwrap_err();
+        assert!(
+            format!("{error:#}").contains("database.password: the file is empty"),
+            "{error:#}"
+        );
+    }
+    let error = from_env([("CQI_DATABASE_PASSWORD_FILE", "")]).load();
+    assert!(format!("{:#}", error.unwrap_err()).contains(": database.password: names no file"));
     assert!(
         format!("{:#}", load(b"sw0rd\xff").unwrap_err())
             .contains("the file is not UTF-8 text: byte 5 is wrong")
@@ -131,11 +139,81 @@ fn no_mistake_shows_a_secret() {
     }
 }
 
+/// A password in a setting that is no secret, which is easily done.
+const MISPLACED: [&str; 6] = [
+    "postgres://me:sw0rd@db/app",
+    "me:sw0rd@db",
+    "host=db password=sw0rd",
+    "Host=db;Pwd=sw0rd",
+    "db?access_token=sw0rd&x=1",
+    "client_secret='sw0rd fish'",
+];
+
+#[test]
+fn a_password_in_another_setting_is_not_shown() {
+    for text in MISPLACED {
+        let loader = from_env([("CQI_SERVICE_NAME", text), ("CQI_LOG_REDACT", text)]);
+        let (config, origins) = loader.load_with_origins().unwrap();
+        assert_eq!(config.service.name, text);
+        let shown = format!("{origins}{origins:?}");
+        assert!(shown.contains("[redacted]"), "{shown}");
+        assert!(
+            !shown.contains("sw0rd") && !shown.contains("fish"),
+            "{shown}"
+        );
+
+        for path in [
+            "server.http_port",
+            "log.level",
+            "log.format",
+            "database.port",
+        ] {
+            let (section, key) = path.split_once('.').unwrap();
+            let found = problems(&format!("{section}: {{{key}: \"{text}\"}}"));
+            assert!(
+                !found.contains("sw0rd") && !found.contains("fish"),
+                "{found}"
+            );
+        }
+        let found = problems(&format!("database: {{\"{text}\": 1}}"));
+        assert!(
+            found.contains("unknown key") && !found.contains("sw0rd"),
+            "{found}"
+        );
+    }
+}
+
+#[test]
+fn a_connection_string_is_refused_where_a_part_belongs() {
+    let refused = |name: &str, text: &str| {
+        let found = format!("{:#}", from_env([(name, text)]).load().unwrap_err());
+        assert!(found.contains("settings of their own"), "{found}");
+        assert!(!found.contains("sw0rd"), "{found}");
+    };
+    for name in [
+        "CQI_DATABASE_HOST",
+        "CQI_DATABASE_USER",
+        "CQI_DATABASE_DATABASE",
+        "CQI_DATABASE_APPLICATION_NAME",
+        "CQI_CACHE_USERNAME",
+        "CQI_CACHE_SENTINEL_SERVICE",
+        "CQI_EVENT_BUS_SASL_USERNAME",
+    ] {
+        refused(name, "postgres://me:sw0rd@db/app");
+        refused(name, "host=db password=sw0rd");
+    }
+    refused("CQI_DATABASE_HOST", "me:sw0rd@db");
+    let azure = from_env([("CQI_DATABASE_USER", "me@tenant")])
+        .load()
+        .unwrap();
+    assert_eq!(azure.database.user, "me@tenant");
+}
+
 #[test]
 fn a_number_is_a_fine_password() {
     let config = crate::loaded("database: {password: 012345}\ncache: {password: 1.10}\n");
     assert_eq!(config.database.password.expose(), "012345");
     assert_eq!(config.cache.password.expose(), "1.10");
-    expect!["the settings have a problem: \n  config.yaml:1: database.password: a redacted secret cannot be read back; expected a secret text"]
+    expect!["the settings have a problem:\n  config.yaml:1: database.password: a redacted secret cannot be read back; expected a secret text"]
         .assert_eq(&problems("database: {password: \"[redacted]\"}"));
 }
