@@ -1,18 +1,20 @@
 //! Assets in PostgreSQL over HTTP: settings, logs, retries and a database pool.
+use std::error::Error as StdError;
 
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, Query, Request, State};
 use axum::http::{StatusCode, header::LOCATION};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
 use cqi_config::Config;
 use cqi_db::{Migrations, Pool};
-use cqi_errors::{Error, Kind, Result, ResultExt};
+use cqi_errors::{Error, Result, ResultExt};
 use cqi_retry::{Retry, retry};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
 const MIGRATIONS: Migrations = cqi_db::embed_migrations!["migrations/V1__create_assets.sql"];
 
@@ -30,18 +32,6 @@ struct NewAsset {
     name: String,
 }
 
-#[derive(Deserialize)]
-struct Page {
-    cursor: Option<i64>,
-    limit: Option<usize>,
-}
-
-#[derive(Serialize)]
-struct Assets {
-    items: Vec<Asset>,
-    next: Option<i64>,
-}
-
 async fn create(
     State(db): State<Pool>,
     body: Result<Json<NewAsset>, JsonRejection>,
@@ -51,68 +41,79 @@ async fn create(
         return Err(Error::invalid_input("symbol", "must have 1 to 16 bytes"));
     }
     let sql = "INSERT INTO asset (symbol, name) VALUES ($1, $2) RETURNING id, symbol, name";
-    let created = db.query_one(sql, &[&new.symbol, &new.name]).await;
-    let asset: Asset = created.map_err(|error| match error.kind() {
-        Kind::Conflict => error.with_public(format!("asset {} exists already", new.symbol)),
-        _ => error,
-    })?;
+    let asset: Asset = db.query_one(sql, &[&new.symbol, &new.name]).await?;
     let location = format!("/v1/assets/{}", asset.id);
     Ok((StatusCode::CREATED, [(LOCATION, location)], Json(asset)))
 }
 
 async fn read(State(db): State<Pool>, id: Result<Path<i64>, PathRejection>) -> Result<Json<Asset>> {
-    let Path(id) = id.map_err(|error| Error::invalid_input("id", error.body_text()))?;
+    let Path(id) = id.map_err(|_| Error::invalid_input("id", "must be a number"))?;
     let sql = "SELECT id, symbol, name FROM asset WHERE id = $1";
     let asset = db.query_opt(sql, &[&id]).await?;
     asset.map(Json).ok_or_else(|| Error::not_found("asset", id))
 }
 
+#[derive(Deserialize)]
+struct Page {
+    cursor: Option<i64>,
+    limit: Option<usize>,
+}
+
 async fn list(
     State(db): State<Pool>,
     page: Result<Query<Page>, QueryRejection>,
-) -> Result<Json<Assets>> {
+) -> Result<impl IntoResponse> {
     let Query(page) = page.map_err(|error| Error::invalid_input("query", error.body_text()))?;
+    let after = page.cursor.unwrap_or(0);
     let limit = page.limit.unwrap_or(50).clamp(1, 500);
     let sql = "SELECT id, symbol, name FROM asset WHERE id > $1 ORDER BY id LIMIT $2";
-    let after = page.cursor.unwrap_or(0);
     let mut items: Vec<Asset> = db.query(sql, &[&after, &(limit as i64 + 1)]).await?;
     let next = (items.len() > limit).then(|| items[limit - 1].id);
     items.truncate(limit);
-    Ok(Json(Assets { items, next }))
+    Ok(Json(serde_json::json!({ "items": items, "next": next })))
 }
 
 /// The client sees a problem without internals; the whole error is for the log.
-async fn log_failure(response: Response) -> Response {
-    if response.status().is_server_error()
-        && let Some(failure) = response.extensions().get::<std::sync::Arc<Error>>()
-    {
-        let error: &(dyn std::error::Error + 'static) = failure.as_ref();
-        tracing::error!(error, "request failed");
+async fn log_failure(request: Request, next: middleware::Next) -> Response {
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let response = next.run(request).await;
+    let error = response.extensions().get::<std::sync::Arc<Error>>();
+    if let Some(error) = error.filter(|_| response.status().is_server_error()) {
+        tracing::error!(%method, path, error = error as &dyn StdError, "request failed");
     }
     response
+}
+
+async fn serve(config: &Config) -> Result<()> {
+    let warn = |_, _, error: &Error| tracing::warn!(error = error as &dyn StdError, "not ready");
+    let patience = Retry::builder().max_attempts(None).on_retry(warn).build()?;
+    let db = retry(&patience, || Pool::connect(&config.database)).await?;
+    db.migrate(&MIGRATIONS).await?;
+    let app = Router::new()
+        .route("/v1/assets", post(create).get(list))
+        .route("/v1/assets/{id}", get(read))
+        .layer(middleware::from_fn(log_failure))
+        .with_state(db.clone());
+    let address = std::net::SocketAddr::from((config.server.host, config.server.http_port));
+    let listener = TcpListener::bind(address).await;
+    let listener = listener.with_context(|| format!("listen on {address} (server.http_port)"))?;
+    tracing::info!(%address, "listening");
+    let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
+    let (drain, drain_timeout) = (CancellationToken::new(), config.server.drain_timeout);
+    let served = axum::serve(listener, app).with_graceful_shutdown(drain.clone().cancelled_owned());
+    tokio::select! {
+        served = served => served.context("serve HTTP")?,
+        () = async { terminate.recv().await; drain.cancel(); tokio::time::sleep(drain_timeout).await } => {}
+    }
+    db.close().await;
+    tracing::info!("stopped");
+    Ok(())
 }
 
 #[tokio::main]
 async fn main() -> Result<()> {
     let config: Config = cqi_config::must_load("config.yaml", "CQI");
     let _logs = cqi_log::init(&config.log, &config.service)?;
-    let db = retry(&Retry::default(), || Pool::connect(&config.database)).await?;
-    db.migrate(&MIGRATIONS).await?;
-    let app = Router::new()
-        .route("/v1/assets", post(create).get(list))
-        .route("/v1/assets/{id}", get(read))
-        .layer(middleware::map_response(log_failure))
-        .with_state(db.clone());
-    let address = (config.server.host, config.server.http_port);
-    let listener = TcpListener::bind(address).await.context("listen")?;
-    let address = listener.local_addr().context("listen")?;
-    tracing::info!(%address, "listening");
-    let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
-    axum::serve(listener, app)
-        .with_graceful_shutdown(async move { _ = terminate.recv().await })
-        .await
-        .context("serve HTTP")?;
-    tracing::info!("stopped");
-    db.close().await;
-    Ok(())
+    let served = serve(&config).await;
+    served.inspect_err(|error| tracing::error!(error = error as &dyn StdError, "failed"))
 }
