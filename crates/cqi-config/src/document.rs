@@ -58,13 +58,19 @@ pub(crate) fn parse(source: &str) -> Result<Node, Refused> {
     };
     match serde_saphyr::from_str_with_options::<Spanned<Raw>>(source, options) {
         Ok(raw) => Ok(node(source, raw, None)),
-        Err(error) => Err(refused(&error)),
+        Err(error) => Err(refused(source, &error)),
     }
 }
 
-fn refused(error: &serde_saphyr::Error) -> Refused {
+fn refused(source: &str, error: &serde_saphyr::Error) -> Refused {
     use serde_saphyr::Error as Saphyr;
-    let error = error.without_snippet();
+    let line = error.location().map(|location| location.line());
+    let mut error = error;
+    while let Saphyr::AliasError { error: inner, .. } | Saphyr::WithSnippet { error: inner, .. } =
+        error
+    {
+        error = inner;
+    }
     let message = match error {
         Saphyr::MultipleDocuments { .. } => "holds more than one document".to_owned(),
         Saphyr::Budget { .. } | Saphyr::AliasReplayLimitExceeded { .. } => {
@@ -73,13 +79,17 @@ fn refused(error: &serde_saphyr::Error) -> Refused {
         _ => {
             let message = error.to_string();
             let message = message.split(" at line ").next().unwrap_or_default();
-            format!("is not valid YAML or JSON: {message}")
+            let number = line.and_then(|line| usize::try_from(line).ok()?.checked_sub(1));
+            let line = number.and_then(|number| source.lines().nth(number));
+            // Inside { }, a { begins a map and a } ends the one around it.
+            let hint = match line.is_some_and(|line| line.contains("${")) {
+                true => "; inside { } and [ ], ${..} needs quotes",
+                false => "",
+            };
+            format!("is not valid YAML or JSON: {message}{hint}")
         }
     };
-    Refused {
-        line: error.location().map(|location| location.line()),
-        message,
-    }
+    Refused { line, message }
 }
 
 fn node(source: &str, raw: Spanned<Raw>, key_line: Option<u64>) -> Node {

@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::schema::generate;
+use crate::secret::REDACTED;
 use crate::shape::{Kind, Shape};
 use crate::{HumanDuration, HumanSize};
 
@@ -47,14 +48,23 @@ fn section(text: &mut String, shape: &Shape, defaults: &Value, depth: usize) {
                 let _ = writeln!(text, "{indent}{name}:");
                 self::section(text, field, default, depth + 1);
             }
-            // A secret whose default is not empty serializes to no value.
-            _ if field.is_secret() => {
-                let _ = writeln!(text, "{indent}{name}: \"\"");
+            // A secret whose default is not empty serializes to no value, which must not replace it.
+            _ if is_redacted(default) => {
+                let _ = writeln!(text, "{indent}# {name}:");
             }
             _ => {
                 let _ = writeln!(text, "{indent}{name}: {}", scalar(default));
             }
         }
+    }
+}
+
+fn is_redacted(default: &Value) -> bool {
+    match default {
+        Value::String(text) => text == REDACTED,
+        Value::Array(items) => items.iter().any(is_redacted),
+        Value::Object(entries) => entries.values().any(is_redacted),
+        _ => false,
     }
 }
 

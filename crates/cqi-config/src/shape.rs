@@ -160,10 +160,16 @@ impl Shape {
                 )
             }
             Kind::Integer { min, max } => format!("an integer from {min} to {max}"),
-            Kind::Number { min, max } if min.is_finite() && max.is_finite() => {
-                format!("a number from {min} to {max}")
+            Kind::Number { min, max } => {
+                let limit = f64::from(f32::MAX);
+                match (*min > -limit, *max < limit) {
+                    (true, true) => format!("a number from {min} to {max}"),
+                    (true, false) => format!("a number of at least {min}"),
+                    (false, true) => format!("a number of at most {max}"),
+                    (false, false) if *max == limit => format!("a number up to {limit:e}"),
+                    (false, false) => "a number".to_owned(),
+                }
             }
-            Kind::Number { .. } => "a number".to_owned(),
             Kind::Bool => "true or false".to_owned(),
             Kind::Any => "another form".to_owned(),
         };

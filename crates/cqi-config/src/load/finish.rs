@@ -206,12 +206,14 @@ pub(super) fn validate<T: Settings>(
         if reported_around(reported, &found.path) || found.rests_on(reported) {
             continue;
         }
-        let problem = Problem::new(&found.path, &origins.of(&found.path), error.message());
-        let mut problem = problem.value(found.shown(values));
-        if BUILT_IN
-            .iter()
-            .any(|rule| error.message().starts_with(rule))
-        {
+        let rule = error.message();
+        let mut problem = if found.is_left_out(values) {
+            let message = format!("is not set, and its default is refused: {rule}");
+            Problem::new(&found.path, &origins.of_missing(&found.path), message)
+        } else {
+            Problem::new(&found.path, &origins.of(&found.path), rule).value(found.shown(values))
+        };
+        if BUILT_IN.iter().any(|built_in| rule.starts_with(built_in)) {
             problem.allowed = found.shape.map(Shape::allowed);
         }
         problems.push(problem);
@@ -233,6 +235,15 @@ impl Located<'_> {
         let (shape, value) = self.shape.zip(find(values, &self.steps))?;
         let single = !matches!(value, Value::Dict(..) | Value::Array(..));
         (single && !shape.holds_secret()).then(|| plain(shape, value).to_string())
+    }
+
+    /// Says whether no layer has it, so that serde put its default.
+    fn is_left_out(&self, values: &Value) -> bool {
+        let Some((key, parents)) = self.steps.split_last() else {
+            return false;
+        };
+        let parent = find(values, parents).and_then(Value::as_dict);
+        self.shape.is_some() && parent.is_some_and(|entries| !entries.contains_key(key))
     }
 
     /// Says whether a rule about it would judge the places kept for what is reported in it.

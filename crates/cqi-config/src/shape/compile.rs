@@ -128,10 +128,16 @@ fn kind(schema: &Value, types: &[&str], definitions: &Definitions<'_>) -> Kind {
                 max: bound("maximum").unwrap_or(max).min(max),
             }
         }
-        ["number"] => Kind::Number {
-            min: schema["minimum"].as_f64().unwrap_or(f64::NEG_INFINITY),
-            max: schema["maximum"].as_f64().unwrap_or(f64::INFINITY),
-        },
+        ["number"] => {
+            let max = match schema["format"].as_str() {
+                Some("float") => f64::from(f32::MAX),
+                _ => f64::MAX,
+            };
+            Kind::Number {
+                min: schema["minimum"].as_f64().unwrap_or(-max).max(-max),
+                max: schema["maximum"].as_f64().unwrap_or(max).min(max),
+            }
+        }
         ["boolean"] => Kind::Bool,
         _ => Kind::Any,
     }

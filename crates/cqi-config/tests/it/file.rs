@@ -93,6 +93,8 @@ fn what_is_no_document_is_an_error() {
         .assert_eq(&text("log: {level: info}\nlog: {level: warn}\n"));
     expect!["config.yaml:1: is not valid YAML or JSON: alias references unknown anchor"]
         .assert_eq(&text("log: *nope"));
+    expect!["config.yaml:1: is not valid YAML or JSON: while parsing a flow mapping, did not find expected ',' or '}'; inside { } and [ ], ${..} needs quotes"]
+        .assert_eq(&text("server: {http_port: ${P}}"));
     loaded("{}");
 }
 
@@ -142,6 +144,12 @@ fn bombs_end_soon() {
     for bomb in [bomb, deep, nested, blocks, wide] {
         let found = problems(&bomb);
         assert!(found.contains("config.yaml"), "{found}");
+        assert!(!found.contains("breach"), "{found}");
     }
+    // An alias is met while a value is read, so that its error is wrapped.
+    let mut bomb = String::from("log: {redact: &a0 [x,x,x,x,x,x,x,x,x,x]}\nx: [\n");
+    bomb += &"*a0,\n".repeat(3_000);
+    let found = problems(&format!("{bomb}]"));
+    assert!(found.contains("too large or too deep"), "{found}");
     assert!(start.elapsed() < Duration::from_secs(20));
 }

@@ -301,6 +301,97 @@ fn a_default_secret_is_not_replaced_by_its_redaction() {
     }
 }
 
+#[derive(Deserialize, Serialize, JsonSchema, Validate)]
+#[serde(default)]
+#[garde(allow_unvalidated)]
+struct Optional {
+    maybe: Option<Secret>,
+    never: Option<Secret>,
+    built_in: Secret,
+    all: Vec<Secret>,
+    plain: Secret,
+}
+
+impl Default for Optional {
+    fn default() -> Self {
+        let secret = || Secret::new("built-in");
+        Self {
+            maybe: Some(secret()),
+            never: None,
+            built_in: secret(),
+            all: vec![secret()],
+            plain: Secret::default(),
+        }
+    }
+}
+
+#[test]
+fn a_sample_keeps_default_secrets() {
+    let sample = cqi_config::sample::<Optional>();
+    expect![[r#"
+        # maybe:
+
+        never: null
+
+        # built_in:
+
+        # all:
+
+        plain: ""
+    "#]]
+    .assert_eq(&sample);
+    let settings: Optional = Files::new(&sample).loader().load().unwrap();
+    assert_eq!(settings.maybe.unwrap().expose(), "built-in");
+    assert!(settings.never.is_none() && settings.plain.is_empty());
+    assert_eq!(settings.built_in.expose(), "built-in");
+    assert_eq!(settings.all[0].expose(), "built-in");
+}
+
+#[test]
+fn an_absent_secret_shows_as_absent() {
+    let files = Files::new("{never: null, maybe: x}");
+    let (_, origins) = files.loader::<Optional>().load_with_origins().unwrap();
+    assert_eq!(origins.get("never").unwrap().value, "null");
+    assert_eq!(origins.get("maybe").unwrap().value, "\"[redacted]\"");
+}
+
+#[derive(Default, Deserialize, Serialize, JsonSchema, Validate)]
+#[serde(default)]
+struct Weighed {
+    #[garde(dive)]
+    venues: Vec<Weight>,
+    #[garde(range(min = 0.0))]
+    ratio: f32,
+    #[garde(skip)]
+    share: f32,
+}
+
+#[derive(Default, Deserialize, Serialize, JsonSchema, Validate)]
+#[serde(default)]
+struct Weight {
+    #[garde(range(min = 1))]
+    weight: u8,
+}
+
+#[test]
+fn a_default_that_is_refused_is_told_apart() {
+    let files = Files::new("venues:\n  - weight: 1\n  - {}\n");
+    expect![[r#"
+        the settings have a problem:
+          config.yaml:3: venues[1].weight: is not set, and its default is refused: lower than 1; expected an integer from 1 to 255"#]]
+    .assert_eq(&files.problems(files.loader::<Weighed>()));
+}
+
+#[test]
+fn a_small_float_takes_no_large_number() {
+    let files = Files::new("ratio: 1e300\nshare: -1e39\n");
+    expect![[r#"
+        the settings have 2 problems:
+          config.yaml:1: ratio = 1e300: out of range; expected a number of at least 0
+          config.yaml:2: share = -1e39: out of range; expected a number up to 3.4028234663852886e38"#]]
+    .assert_eq(&files.problems(files.loader::<Weighed>()));
+}
+
 #[test]
 fn a_secret_in_a_form_of_its_own_is_not_shown() {
     for mistake in [
