@@ -16,6 +16,8 @@ const LEVELS: [(&str, LevelFilter); 6] = [
     ("trace", LevelFilter::TRACE),
 ];
 
+const POSTGRES: &str = "tokio_postgres";
+
 /// The levels of one logger, by target.
 ///
 /// Spans of level info and above pass whatever the level is, unless all is off: an error without
@@ -32,12 +34,18 @@ impl Levels {
     /// Reads directives such as `info` or `cqi_bus=debug,info`.
     ///
     /// The exporter of traces logs each of its failures; what it says is off unless it is asked for.
+    /// So are the parameters of statements, which tokio-postgres logs from debug on.
     pub(crate) fn parse(directives: &str) -> Result<Self> {
         let mut targets = Targets::new().with_target("opentelemetry", LevelFilter::OFF);
         let mut default = None;
+        // The directive that decides on `POSTGRES` so far.
+        let mut postgres: Option<(&str, LevelFilter)> = None;
         let mut loudest = LevelFilter::OFF;
         for directive in directives.split(',') {
             let directive = directive.trim();
+            if directive.is_empty() {
+                return Err(refused(&format!("`{directives}` has an empty directive")));
+            }
             let (target, name) = match directive.split_once('=') {
                 Some((target, name)) => (Some(target.trim()), name.trim()),
                 None => (None, directive),
@@ -49,7 +57,14 @@ impl Levels {
                 Some(target) if target.contains(['[', ']', '{', '}', '"']) => {
                     return Err(invalid(directive, "spans and fields cannot be named"));
                 }
-                Some(target) => targets = targets.with_target(target, level),
+                Some(target) => {
+                    targets = targets.with_target(target, level);
+                    if POSTGRES.starts_with(target)
+                        && postgres.is_none_or(|(known, _)| known.len() <= target.len())
+                    {
+                        postgres = Some((target, level));
+                    }
+                }
                 None if default.is_some() => {
                     return Err(invalid(
                         directive,
@@ -61,6 +76,10 @@ impl Levels {
         }
         let default = default.unwrap_or(LevelFilter::INFO);
         let loudest = loudest.max(default);
+        let (named, level) = postgres.unwrap_or(("", default));
+        if named != POSTGRES {
+            targets = targets.with_target(POSTGRES, level.min(LevelFilter::INFO));
+        }
         let spans = match loudest {
             LevelFilter::OFF => LevelFilter::OFF,
             _ => LevelFilter::INFO,
@@ -131,10 +150,14 @@ fn level(name: &str) -> Option<LevelFilter> {
 }
 
 fn invalid(directive: &str, problem: &str) -> Error {
+    refused(&format!("directive `{directive}`: {problem}"))
+}
+
+fn refused(problem: &str) -> Error {
     Error::invalid_input(
         "log.level",
         format!(
-            "directive `{directive}`: {problem}; allowed are off, error, warn, info, debug or trace, \
+            "{problem}; allowed are off, error, warn, info, debug or trace, \
              alone or for a target, such as `info,cqi_db=debug`"
         ),
     )
@@ -181,13 +204,42 @@ mod tests {
     }
 
     #[test]
+    fn statement_parameters_are_logged_only_when_asked_for() {
+        let target = "tokio_postgres::query";
+        for directives in ["debug", "trace", "cqi_db=trace,debug", "tokio=trace"] {
+            assert!(allows(directives, target, Level::INFO), "{directives}");
+            assert!(!allows(directives, target, Level::DEBUG), "{directives}");
+        }
+        for directives in [
+            "info,tokio_postgres=debug",
+            "tokio_postgres=debug,off",
+            "tokio_postgres::query=debug",
+        ] {
+            assert!(allows(directives, target, Level::DEBUG), "{directives}");
+        }
+        // The cap never lets through more than was set.
+        assert!(!allows("warn", target, Level::INFO));
+        assert!(!allows("debug,tokio=error", target, Level::WARN));
+        assert!(!allows(
+            "debug,tokio_post=off,tokio=error",
+            target,
+            Level::ERROR
+        ));
+        assert!(!allows("off", target, Level::ERROR));
+    }
+
+    #[test]
     fn a_bad_directive_is_named() {
         for (directives, named) in [
             ("inof", "`inof`: its level is not known"),
             ("info,cqi_db=loud", "`cqi_db=loud`: its level is not known"),
             ("info,cqi_db", "`cqi_db`: its level is not known"),
-            ("", "``: its level is not known"),
-            ("info,", "``: its level is not known"),
+            ("", "`` has an empty directive"),
+            ("info,", "`info,` has an empty directive"),
+            (
+                "info,,cqi_db=debug",
+                "`info,,cqi_db=debug` has an empty directive",
+            ),
             ("=info", "`=info`: its target is empty"),
             (
                 "info,debug",

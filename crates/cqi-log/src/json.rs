@@ -11,6 +11,8 @@ pub(crate) const MAX_VALUE: usize = 1024 * 1024;
 const MAX_CAUSES: usize = 32;
 
 const CUT: &[u8] = "…[truncated]".as_bytes();
+/// Ends a value whose formatter failed.
+const FAILED: &[u8] = "…[error]".as_bytes();
 
 /// Which characters an escaped text must not hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +28,7 @@ pub(crate) struct Escaped<'a> {
     out: &'a mut Vec<u8>,
     escape: Escape,
     left: usize,
+    cut: bool,
 }
 
 impl<'a> Escaped<'a> {
@@ -34,28 +37,33 @@ impl<'a> Escaped<'a> {
             out,
             escape,
             left: MAX_VALUE,
+            cut: false,
         }
     }
 
     /// Writes a text, and says with an error that the value is full.
     pub(crate) fn push(&mut self, text: &str) -> fmt::Result {
+        if self.cut {
+            return Err(fmt::Error);
+        }
         if text.len() <= self.left {
             self.left -= text.len();
             push_escaped(self.out, text, self.escape);
             return Ok(());
         }
-        if self.left > 0 {
-            let end = text.floor_char_boundary(self.left);
-            push_escaped(self.out, &text[..end], self.escape);
-            self.out.extend_from_slice(CUT);
-            self.left = 0;
-        }
+        let end = text.floor_char_boundary(self.left);
+        push_escaped(self.out, &text[..end], self.escape);
+        self.out.extend_from_slice(CUT);
+        self.cut = true;
         Err(fmt::Error)
     }
 
-    /// Writes a value as its formatter prints it; stops when it is full or when the formatter fails.
+    /// Writes a value as its formatter prints it; stops when it is full, or with a mark when the
+    /// formatter fails.
     pub(crate) fn print(&mut self, value: fmt::Arguments<'_>) {
-        let _ = fmt::Write::write_fmt(self, value);
+        if fmt::Write::write_fmt(self, value).is_err() && !self.cut {
+            self.out.extend_from_slice(FAILED);
+        }
     }
 
     /// Writes an error and its causes, each once: many errors print their cause themselves.
@@ -264,6 +272,15 @@ mod tests {
     fn a_value_at_the_limit_is_whole() {
         let text = "a".repeat(MAX_VALUE);
         assert_eq!(rendered(&text).len(), MAX_VALUE + 2);
+    }
+
+    #[test]
+    fn a_value_that_goes_on_at_the_limit_is_marked() {
+        let full = "a".repeat(MAX_VALUE);
+        let mut out = Vec::new();
+        Escaped::new(&mut out, Escape::Json).print(format_args!("{full}{}", "b"));
+        assert_eq!(out.len(), MAX_VALUE + CUT.len());
+        assert!(out.ends_with(CUT));
     }
 
     #[test]

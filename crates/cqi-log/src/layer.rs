@@ -4,16 +4,17 @@ use std::sync::{Arc, OnceLock};
 
 use tracing::dispatcher::WeakDispatch;
 use tracing::span::{Attributes, Id, Record};
-use tracing::{Dispatch, Event, Metadata};
+use tracing::{Dispatch, Event, Level, Metadata};
 use tracing_subscriber::Layer;
 use tracing_subscriber::Registry;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::{LookupSpan as _, SpanRef};
 
 use crate::fields::Fields;
+use crate::json;
 use crate::keys::Style;
 use crate::line::{Form, Scratch};
-use crate::output::Output;
+use crate::output::{Output, Unwritten};
 use crate::renderer::{Renderer, Source};
 use crate::trace_ids::TraceIds;
 
@@ -90,12 +91,30 @@ impl LineLayer {
         ctx: &Context<'_, Registry>,
         source: Source,
     ) {
+        let unwritten = Unwritten::new(&self.output);
         Scratch::with(|scratch| {
             event.record(&mut Renderer::new(&self.style, scratch, source));
             let ids = self.collect_scope(scratch, event, ctx);
-            self.output
-                .write(scratch.assemble(&self.form, metadata, ids.as_ref()));
+            let (level, target) = (*metadata.level(), metadata.target());
+            let line = scratch.assemble(&self.form, level, target, ids.as_ref());
+            if let Some(lost) = unwritten.write(line) {
+                self.tell_lost(scratch, lost);
+            }
         });
+    }
+
+    /// Writes a line that says how many were lost before; no level hides it.
+    fn tell_lost(&self, scratch: &mut Scratch, lost: u64) {
+        scratch.trim();
+        scratch.message.extend_from_slice(b"log lines were lost");
+        let Scratch { keys, fields, .. } = &mut *scratch;
+        fields.push(|out| {
+            let key = keys.write(out, "lines_lost", &self.style);
+            json::u64(out, lost);
+            key.name
+        });
+        let line = scratch.assemble(&self.form, Level::WARN, "cqi_log", None);
+        self.output.write_notice(line, lost);
     }
 
     /// Collects the fields of the spans around an event, and returns the ids of the innermost one

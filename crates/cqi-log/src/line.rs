@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use tracing::{Level, Metadata};
+use tracing::Level;
 
 use crate::fields::Fields;
 use crate::json::{self, Escape};
@@ -91,7 +91,8 @@ impl Scratch {
     pub(crate) fn assemble(
         &mut self,
         form: &Form,
-        metadata: &Metadata<'_>,
+        level: Level,
+        target: &str,
         ids: Option<&TraceIds>,
     ) -> &[u8] {
         let line = &mut self.line;
@@ -102,7 +103,7 @@ impl Scratch {
             Form::Json { heads } => {
                 line.extend_from_slice(b"{\"timestamp\":\"");
                 line.extend_from_slice(timestamp);
-                line.extend_from_slice(&heads[rank(*metadata.level())]);
+                line.extend_from_slice(&heads[rank(level)]);
                 line.extend_from_slice(&self.message);
                 if let Some(ids) = ids {
                     line.extend_from_slice(b"\",\"trace_id\":\"");
@@ -111,7 +112,7 @@ impl Scratch {
                     line.extend_from_slice(&ids.span);
                 }
                 line.extend_from_slice(b"\",\"target\":");
-                json::string(line, metadata.target());
+                json::string(line, target);
                 self.scope.write(line);
                 line.extend_from_slice(self.fields.as_bytes());
                 line.extend_from_slice(b"}\n");
@@ -119,7 +120,8 @@ impl Scratch {
             Form::Text(text) => {
                 let parts = Parts {
                     timestamp,
-                    metadata,
+                    level,
+                    target,
                     message: &self.message,
                     fields: &self.fields,
                     scope: &self.scope,
@@ -131,7 +133,8 @@ impl Scratch {
         line
     }
 
-    fn trim(&mut self) {
+    /// Empties the buffers, and gives back what only a long line needed.
+    pub(crate) fn trim(&mut self) {
         self.fields.trim(RETAINED);
         self.scope.trim(RETAINED);
         for buffer in [&mut self.message, &mut self.line] {

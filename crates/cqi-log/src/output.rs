@@ -8,13 +8,17 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cqi_errors::{Error, Kind, Result, ResultExt};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 /// How long a line waits when a descriptor in non-blocking mode is full.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The least time between two lines that tell of lost ones: an output that fails on and off is not
+/// flooded with them.
+const BETWEEN_NOTICES: Duration = Duration::from_secs(1);
 
 thread_local! {
     static WRITING: Cell<bool> = const { Cell::new(false) };
@@ -27,6 +31,8 @@ pub(crate) struct Output {
     lines: AtomicU64,
     bytes: AtomicU64,
     lost: AtomicU64,
+    /// Lost lines that no line has told of yet.
+    untold: AtomicU64,
 }
 
 struct Target {
@@ -35,6 +41,8 @@ struct Target {
     torn: bool,
     /// Whether the last line was lost: the next ones do not wait until a line is taken again.
     stuck: bool,
+    /// When a line last told of lost ones.
+    told: Option<Instant>,
 }
 
 enum Sink {
@@ -51,7 +59,7 @@ pub struct LogStats {
     pub lines_written: u64,
     /// Bytes of the lines that were written whole.
     pub bytes_written: u64,
-    /// Lines that could not be written, or not to their end.
+    /// Lines that could not be written, or not to their end, and those whose values panicked.
     pub lines_lost: u64,
 }
 
@@ -88,26 +96,59 @@ impl Output {
             lines: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             lost: AtomicU64::new(0),
+            untold: AtomicU64::new(0),
         }
     }
 
     /// Writes a line that begins with a line end, which is left out unless the line before it was
-    /// torn. It never fails: what cannot be written is counted.
-    pub(crate) fn write(&self, line: &[u8]) {
+    /// torn. It never fails: what cannot be written is counted. After a success it returns how
+    /// many lines were lost before, where it is time to [tell](Output::write_notice).
+    fn write(&self, line: &[u8]) -> Option<u64> {
         // A writer that logs would wait for itself.
         let Some(_writing) = Writing::begin() else {
             self.lost.fetch_add(1, Ordering::Relaxed);
-            return;
+            return None;
         };
         let mut target = self.lock();
-        let line = if target.torn { line } else { &line[1..] };
         let patience = if target.stuck {
             Duration::ZERO
         } else {
             PATIENCE
         };
+        target.stuck = !self.put(&mut target, line, patience);
+        if target.stuck {
+            self.lose();
+            return None;
+        }
+        if self.untold.load(Ordering::Relaxed) == 0 || target.told_lately() {
+            return None;
+        }
+        Some(self.untold.swap(0, Ordering::Relaxed)).filter(|&lost| lost > 0)
+    }
+
+    /// Writes a line that tells of lost ones, without waiting for room; if that fails they are told
+    /// of later. It is no line of the service's, and not lost itself.
+    pub(crate) fn write_notice(&self, line: &[u8], lost: u64) {
+        let Some(_writing) = Writing::begin() else {
+            return;
+        };
+        let mut target = self.lock();
+        if self.put(&mut target, line, Duration::ZERO) {
+            target.told = Some(now());
+        } else {
+            self.untold.fetch_add(lost, Ordering::Relaxed);
+        }
+    }
+
+    fn lose(&self) {
+        self.lost.fetch_add(1, Ordering::Relaxed);
+        self.untold.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Writes and says whether all of the line was taken.
+    fn put(&self, target: &mut Target, line: &[u8], patience: Duration) -> bool {
+        let line = if target.torn { line } else { &line[1..] };
         let (written, result) = target.sink.write_whole(line, patience);
-        target.stuck = result.is_err();
         match result {
             Ok(()) => {
                 target.torn = false;
@@ -117,10 +158,11 @@ impl Output {
                 };
                 counted(&self.lines, 1);
                 counted(&self.bytes, line.len() as u64);
+                true
             }
             Err(_) => {
                 target.torn |= written > 0;
-                self.lost.fetch_add(1, Ordering::Relaxed);
+                false
             }
         }
     }
@@ -179,6 +221,44 @@ impl Target {
             sink,
             torn: false,
             stuck: false,
+            told: None,
+        }
+    }
+
+    fn told_lately(&self) -> bool {
+        let since = |told| now().saturating_duration_since(told);
+        self.told.is_some_and(|told| since(told) < BETWEEN_NOTICES)
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "no runtime is needed to log, and no timer waits for this"
+)]
+fn now() -> Instant {
+    Instant::now()
+}
+
+/// A line on its way: counted as lost where a panic ends it before it is written.
+pub(crate) struct Unwritten<'a>(Option<&'a Output>);
+
+impl<'a> Unwritten<'a> {
+    pub(crate) fn new(output: &'a Output) -> Self {
+        Self(Some(output))
+    }
+
+    /// Writes the line, as [`Output::write`] does.
+    pub(crate) fn write(mut self, line: &[u8]) -> Option<u64> {
+        let lost = self.0.and_then(|output| output.write(line));
+        self.0 = None;
+        lost
+    }
+}
+
+impl Drop for Unwritten<'_> {
+    fn drop(&mut self) {
+        if let Some(output) = self.0 {
+            output.lose();
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Lines for a person at a terminal.
 
-use tracing::Metadata;
+use tracing::Level;
 
 use crate::fields::Fields;
 use crate::json::{Escape, push_escaped};
@@ -20,7 +20,8 @@ pub(crate) struct Text {
 /// What a line is made of besides its message.
 pub(crate) struct Parts<'a> {
     pub(crate) timestamp: &'a [u8],
-    pub(crate) metadata: &'a Metadata<'a>,
+    pub(crate) level: Level,
+    pub(crate) target: &'a str,
     pub(crate) message: &'a [u8],
     pub(crate) fields: &'a Fields,
     pub(crate) scope: &'a Scope,
@@ -41,13 +42,13 @@ impl Text {
     /// Writes an event: on one line, or what belongs to the message, the spans and the trace on
     /// a line each.
     pub(crate) fn write(self, out: &mut Vec<u8>, parts: &Parts<'_>) {
-        let (level, colour) = LEVELS[rank(*parts.metadata.level())];
+        let (level, colour) = LEVELS[rank(parts.level)];
         self.paint(out, DIM, |out| out.extend_from_slice(parts.timestamp));
         out.push(b' ');
         self.paint(out, colour, |out| out.extend_from_slice(level));
         out.push(b' ');
         self.paint(out, DIM, |out| {
-            push_escaped(out, parts.metadata.target(), Escape::Text);
+            push_escaped(out, parts.target, Escape::Text);
             out.push(b':');
         });
         if !parts.message.is_empty() {

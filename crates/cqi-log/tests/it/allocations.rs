@@ -100,6 +100,38 @@ fn an_event_past_a_level_by_target_allocates_nothing() {
     assert_eq!(of_events(cqi_log::builder(), &config), 0);
 }
 
+/// Refuses every other line.
+struct Flapping(bool);
+
+impl std::io::Write for Flapping {
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        self.0 = !self.0;
+        if self.0 {
+            return Err(std::io::ErrorKind::StorageFull.into());
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn telling_of_lost_lines_allocates_nothing() {
+    let (dispatch, guard) = cqi_log::builder()
+        .writer(Flapping(true))
+        .build(&config("info"), &service())
+        .unwrap();
+    dispatcher::with_default(&dispatch, || {
+        info!(warm = 1, "the thread's buffers");
+        let told = measure(|| (0..3).for_each(|_| info!("x")));
+        assert_eq!(told.count_total, 0);
+    });
+    let stats = guard.stats();
+    assert_eq!((stats.lines_written, stats.lines_lost), (3, 1));
+}
+
 #[test]
 fn a_long_line_is_not_kept() {
     let (dispatch, _guard) = cqi_log::builder()

@@ -302,8 +302,9 @@ impl fmt::Debug for Failing {
 
 #[test]
 fn a_debug_that_fails_leaves_a_valid_line() {
-    let line = Logs::new().line(|| info!(failing = ?Failing, after = 1, "x"));
-    assert_eq!(line["failing"], "half \"");
+    let line = Logs::new().line(|| info!(failing = ?Failing, after = 1, "x {Failing:?}"));
+    assert_eq!(line["message"], "x half \"…[error]");
+    assert_eq!(line["failing"], "half \"…[error]");
     assert_eq!(line["after"], 1);
 }
 
@@ -332,11 +333,13 @@ fn a_debug_that_panics_takes_only_its_own_line() {
         info!("later");
     });
     let lines = logs.lines();
-    assert_eq!(lines.len(), 2);
+    assert_eq!(lines.len(), 3);
     assert_eq!(lines[0]["message"], "after");
     assert_eq!(lines[0]["user"], "ada");
-    assert_eq!(lines[1]["state"], "recorded");
-    assert_eq!(logs.guard.stats().lines_written, 2);
+    assert_eq!(lines[1]["lines_lost"], 1);
+    assert_eq!(lines[2]["state"], "recorded");
+    let stats = logs.guard.stats();
+    assert_eq!((stats.lines_written, stats.lines_lost), (3, 1));
 }
 
 proptest! {

@@ -140,7 +140,7 @@ impl Scripted {
 impl Write for Scripted {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let step = self.script.lock().unwrap().pop();
-        let count = step.unwrap_or(Ok(line.len()))?;
+        let count = step.unwrap_or(Ok(line.len()))?.min(line.len());
         self.taken.lock().unwrap().extend_from_slice(&line[..count]);
         Ok(count)
     }
@@ -175,11 +175,71 @@ fn a_torn_line_does_not_spoil_the_next() {
     let text = writer.text();
     let (torn, rest) = text.split_once('\n').unwrap();
     assert_eq!(torn, "{\"times");
-    assert_eq!(messages(rest), ["whole", "next"]);
+    assert_eq!(messages(rest), ["whole", "log lines were lost", "next"]);
     assert_eq!(
         (guard.stats().lines_written, guard.stats().lines_lost),
-        (2, 3)
+        (3, 3)
     );
+}
+
+fn notices(text: &str) -> Vec<u64> {
+    text.lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).expect(line)["lines_lost"].as_u64())
+        .collect()
+}
+
+#[test]
+fn lines_lost_are_told_once_there_is_room() {
+    let writer = Scripted::new((0..3).map(|_| Err(ErrorKind::StorageFull.into())));
+    let (dispatch, guard) = to_writer(writer.clone());
+    dispatcher::with_default(&dispatch, || {
+        let _span = info_span!("request", user = "ada").entered();
+        (0..5).for_each(|number| info!(number, "x"));
+    });
+    let text = writer.text();
+    assert_eq!(messages(&text), ["x", "log lines were lost", "x"]);
+    let notice: Value = serde_json::from_str(text.lines().nth(1).unwrap()).unwrap();
+    assert_eq!(notice["level"], "warn");
+    assert_eq!(notice["service_name"], "asset-registry");
+    assert_eq!(notice["target"], "cqi_log");
+    assert_eq!(notice["lines_lost"], 3);
+    assert!(notice["user"].is_null() && notice["number"].is_null());
+    let stats = guard.stats();
+    assert_eq!((stats.lines_written, stats.lines_lost), (3, 3));
+    assert_eq!(stats.bytes_written, text.len() as u64);
+}
+
+#[test]
+fn a_notice_that_is_refused_is_tried_again_and_not_counted() {
+    let full = || Err(ErrorKind::StorageFull.into());
+    let writer = Scripted::new([full(), Ok(usize::MAX), full(), Ok(usize::MAX)]);
+    let (dispatch, guard) = to_writer(writer.clone());
+    dispatcher::with_default(&dispatch, || (0..3).for_each(|_| info!("x")));
+    assert_eq!(guard.stats().lines_lost, 1);
+    assert_eq!(notices(&writer.text()), [1]);
+}
+
+#[test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the logger has the system's clock"
+)]
+fn an_output_that_fails_on_and_off_is_not_flooded_with_notices() {
+    let step = |number| match number % 3 {
+        0 => Err(ErrorKind::StorageFull.into()),
+        _ => Ok(usize::MAX),
+    };
+    let writer = Scripted::new((0..400).map(step));
+    let (dispatch, guard) = to_writer(writer.clone());
+    let before = std::time::Instant::now();
+    dispatcher::with_default(&dispatch, || (0..400).for_each(|_| info!("x")));
+    let seconds = before.elapsed().as_secs();
+    let told = notices(&writer.text());
+    assert!(
+        !told.is_empty() && told.len() as u64 <= 1 + seconds,
+        "{told:?}"
+    );
+    assert!(told.iter().sum::<u64>() <= guard.stats().lines_lost);
 }
 
 #[test]
@@ -213,6 +273,7 @@ fn a_writer_that_panics_does_not_poison_the_logger() {
             assert_eq!(panic.downcast_ref(), Some(&"in write"));
         }
     });
+    assert_eq!(guard.stats().lines_lost, 2);
     guard.flush().unwrap();
 }
 

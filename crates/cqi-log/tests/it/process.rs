@@ -220,6 +220,11 @@ fn records_of_the_log_crate_appear() {
     assert_eq!(log::max_level(), log::LevelFilter::Debug);
     log::debug!(target: target, "now shown");
     log::info!(target: "elsewhere", "hidden");
+    guard.set_level("trace").unwrap();
+    log::debug!(target: target, "with parameters: hidden");
+    guard
+        .set_level("warn,tokio_postgres=debug,log=info")
+        .unwrap();
     info!(target: "log", kept = true, "log.file" = "kept", "an event");
     let before = guard.stats().lines_written;
     let allocated = allocation_counter::measure(|| log::warn!(target: target, "again {}", 1));
@@ -391,6 +396,10 @@ fn a_reader_that_stopped_costs_one_wait_and_whole_lines_follow() {
             .filter(|line| serde_json::from_str::<Value>(line).is_ok());
         assert_eq!(whole.count(), text.lines().count() - 1, "one line is torn");
         let last: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+        assert_eq!(last["message"], "log lines were lost");
+        let lost = last["lines_lost"].as_u64().unwrap();
+        assert!(lost >= 290, "{lost}");
+        let last: Value = serde_json::from_str(text.lines().rev().nth(1).unwrap()).unwrap();
         assert_eq!(last["message"], "room again");
         return;
     }
@@ -406,5 +415,5 @@ fn a_reader_that_stopped_costs_one_wait_and_whole_lines_follow() {
     io::stdout().flush().unwrap();
     until_told();
     info!("room again");
-    assert_eq!(guard.stats().lines_written, stats.lines_written + 1);
+    assert_eq!(guard.stats().lines_written, stats.lines_written + 2);
 }
