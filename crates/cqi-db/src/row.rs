@@ -44,7 +44,7 @@ impl<'r> Row<'r> {
         self.0
     }
 
-    fn expect(&self, columns: usize) -> Result<()> {
+    fn check_len(&self, columns: usize) -> Result<()> {
         if self.len() == columns {
             return Ok(());
         }
@@ -122,7 +122,7 @@ macro_rules! scalars {
     ($($type:ty),+) => {
         $(impl FromRow for $type {
             fn from_row(row: &Row<'_>) -> Result<Self> {
-                row.expect(1)?;
+                row.check_len(1)?;
                 row.get(0)
             }
         })+
@@ -160,7 +160,7 @@ where
     Self: for<'r> FromSql<'r>,
 {
     fn from_row(row: &Row<'_>) -> Result<Self> {
-        row.expect(1)?;
+        row.check_len(1)?;
         row.get(0)
     }
 }
@@ -170,7 +170,7 @@ where
     Self: for<'r> FromSql<'r>,
 {
     fn from_row(row: &Row<'_>) -> Result<Self> {
-        row.expect(1)?;
+        row.check_len(1)?;
         row.get(0)
     }
 }
@@ -179,7 +179,7 @@ macro_rules! tuples {
     ($($count:literal: $($name:ident $place:literal),+;)+) => {
         $(impl<$($name: for<'r> FromSql<'r>),+> FromRow for ($($name,)+) {
             fn from_row(row: &Row<'_>) -> Result<Self> {
-                row.expect($count)?;
+                row.check_len($count)?;
                 Ok(($(row.get::<$name>($place)?,)+))
             }
         })+

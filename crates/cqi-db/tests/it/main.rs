@@ -17,8 +17,10 @@ mod hosts;
 #[cfg(feature = "migrate")]
 mod migrations;
 mod pgbouncer;
+mod pooler_sessions;
 mod pooling;
 mod queries;
+mod secrets;
 mod support;
 mod telemetry;
 mod tls;

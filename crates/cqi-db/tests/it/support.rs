@@ -1,7 +1,8 @@
 use std::time::Duration;
 
 use cqi_config::{DatabaseConfig, Secret, SslMode};
-use cqi_testkit::Database;
+use cqi_db::Pool;
+use cqi_testkit::{Database, Postgres};
 use tokio::time::{Instant, sleep};
 use tokio_postgres::{Client, NoTls};
 
@@ -43,4 +44,13 @@ pub(crate) async fn sessions(observer: &Client, condition: &str) -> i64 {
          WHERE datname = current_database() AND pid <> pg_backend_pid() AND ({condition})"
     );
     observer.query_one(&sql, &[]).await.unwrap().get(0)
+}
+
+/// A database of the test's own and a pool of that many connections.
+pub(crate) async fn start(connections: u32) -> (Database, Pool) {
+    let database = Postgres::start().await.unwrap();
+    let mut config = config(&database);
+    config.max_connections = connections;
+    let pool = Pool::connect(&config).await.unwrap();
+    (database, pool)
 }
