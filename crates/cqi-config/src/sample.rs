@@ -44,6 +44,10 @@ fn section(text: &mut String, shape: &Shape, defaults: &Value, depth: usize) {
         }
         let default = &defaults[name];
         match (&field.kind, default) {
+            // The setting of another variant than the default one.
+            _ if defaults.get(name).is_none() => {
+                let _ = writeln!(text, "{indent}# {name}:");
+            }
             (Kind::Section(_), Value::Object(_)) => {
                 let _ = writeln!(text, "{indent}{name}:");
                 self::section(text, field, default, depth + 1);

@@ -20,6 +20,15 @@ pub fn schema<T: JsonSchema>() -> Value {
         *doc = paragraph;
     }
     close(&mut schema);
+    let mut extended = Vec::new();
+    reopen(&mut schema, &mut extended);
+    for reference in extended {
+        let target = reference.strip_prefix('#');
+        let target = target.and_then(|at| schema.pointer_mut(at));
+        if let Some(Value::Object(entries)) = target {
+            entries.remove("additionalProperties");
+        }
+    }
     schema
 }
 
@@ -58,5 +67,50 @@ fn close(schema: &mut Value) {
         }
         Value::Array(entries) => entries.iter_mut().for_each(close),
         _ => {}
+    }
+}
+
+/// Lets the variants of a flattened enum stand beside the keys around them, which are closed together;
+/// collects the references of those that are described elsewhere.
+fn reopen(schema: &mut Value, extended: &mut Vec<String>) {
+    match schema {
+        Value::Object(entries) => {
+            let described = entries.get("properties").is_some_and(Value::is_object);
+            if let (true, Some(Value::String(reference))) = (described, entries.get("$ref")) {
+                extended.push(reference.clone());
+                entries.remove("additionalProperties");
+            }
+            let mut flattened = false;
+            for key in ["oneOf", "anyOf", "allOf"] {
+                if let (true, Some(Value::Array(variants))) = (described, entries.get_mut(key)) {
+                    flattened = true;
+                    variants.iter_mut().for_each(open);
+                }
+            }
+            if flattened && !entries.contains_key("additionalProperties") {
+                entries.insert("unevaluatedProperties".to_owned(), Value::Bool(false));
+            }
+            for value in entries.values_mut() {
+                reopen(value, extended);
+            }
+        }
+        Value::Array(entries) => {
+            for entry in entries {
+                reopen(entry, extended);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn open(variant: &mut Value) {
+    let Value::Object(entries) = variant else {
+        return;
+    };
+    entries.remove("additionalProperties");
+    for key in ["oneOf", "anyOf", "allOf"] {
+        if let Some(Value::Array(variants)) = entries.get_mut(key) {
+            variants.iter_mut().for_each(open);
+        }
     }
 }

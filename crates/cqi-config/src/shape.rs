@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::{HumanDuration, HumanSize, timestamp};
 
 /// A setting or a section of settings.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Shape {
     pub(crate) kind: Kind,
     /// The doc comment.
@@ -18,7 +18,7 @@ pub(crate) struct Shape {
     pub(crate) secret: bool,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Kind {
     /// A struct.
     Section(Section),
@@ -53,7 +53,7 @@ pub(crate) enum Kind {
     Any,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Section {
     pub(crate) fields: Vec<(String, Shape)>,
     pub(crate) required: Vec<String>,

@@ -53,7 +53,7 @@ impl<T> Settings for T where
 /// 3. variables such as `CQI_DATABASE_MAX_CONNECTIONS`; a list is separated by commas or JSON, a map
 ///    or a list of structs is JSON, and nothing is what can be absent;
 /// 4. variables such as `CQI_DATABASE_PASSWORD_FILE`, for each secret: the path of a file that holds
-///    it, at most 64 KiB, without the line break at its end;
+///    it, at most 64 KiB and not empty, without the line break at its end;
 /// 5. `LOG_LEVEL`, unless empty, for `log.level`.
 ///
 /// Unknown keys and unknown variables with the prefix are problems, except `CQI_TEST_*`.

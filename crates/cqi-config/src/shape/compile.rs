@@ -1,5 +1,7 @@
 //! From the JSON schema that schemars derives to a shape.
 
+mod variants;
+
 use serde_json::{Map, Value};
 
 use super::{Format, Kind, Section, Shape};
@@ -15,7 +17,7 @@ struct Definitions<'a> {
     open: Vec<&'a str>,
 }
 
-fn compile(schema: &Value, definitions: &Definitions<'_>) -> Shape {
+fn compile<'a>(schema: &'a Value, definitions: &Definitions<'a>) -> Shape {
     let mut shape = Shape {
         kind: Kind::Any,
         doc: schema["description"]
@@ -26,7 +28,11 @@ fn compile(schema: &Value, definitions: &Definitions<'_>) -> Shape {
         secret: schema["writeOnly"] == true,
     };
     if let Some(reference) = schema["$ref"].as_str() {
-        follow(reference, definitions, &mut shape);
+        match definitions.follow(reference) {
+            Some((target, definitions)) => adopt(&mut shape, compile(target, &definitions)),
+            // A type inside itself: whatever it holds, nothing of it is shown.
+            None => shape.secret = true,
+        }
         return shape;
     }
     let types = types(schema);
@@ -56,22 +62,14 @@ fn compile(schema: &Value, definitions: &Definitions<'_>) -> Shape {
     shape
 }
 
-fn follow(reference: &str, definitions: &Definitions<'_>, shape: &mut Shape) {
-    let target = reference
-        .strip_prefix('#')
-        .and_then(|at| definitions.root.pointer(at));
-    match target {
-        Some(target) if !definitions.open.contains(&reference) => {
-            let mut open = definitions.open.clone();
-            open.push(reference);
-            let definitions = Definitions {
-                root: definitions.root,
-                open,
-            };
-            adopt(shape, compile(target, &definitions));
-        }
-        // A type inside itself: whatever it holds, nothing of it is shown.
-        _ => shape.secret = true,
+impl<'a> Definitions<'a> {
+    /// Follows a reference; none where it leads back to what is being followed.
+    fn follow(&self, reference: &'a str) -> Option<(&'a Value, Self)> {
+        let target = self.root.pointer(reference.strip_prefix('#')?)?;
+        let mut open = self.open.clone();
+        open.push(reference);
+        let root = self.root;
+        (!self.open.contains(&reference)).then_some((target, Self { root, open }))
     }
 }
 
@@ -85,7 +83,7 @@ fn adopt(shape: &mut Shape, other: Shape) {
     }
 }
 
-fn kind(schema: &Value, types: &[&str], definitions: &Definitions<'_>) -> Kind {
+fn kind<'a>(schema: &'a Value, types: &[&str], definitions: &Definitions<'a>) -> Kind {
     let count = |key: &str| {
         schema[key]
             .as_u64()
@@ -143,7 +141,7 @@ fn kind(schema: &Value, types: &[&str], definitions: &Definitions<'_>) -> Kind {
     }
 }
 
-fn object(schema: &Value, definitions: &Definitions<'_>) -> Kind {
+fn object<'a>(schema: &'a Value, definitions: &Definitions<'a>) -> Kind {
     let empty = Map::new();
     let properties = schema["properties"].as_object().unwrap_or(&empty);
     let rest = &schema["additionalProperties"];
@@ -154,19 +152,18 @@ fn object(schema: &Value, definitions: &Definitions<'_>) -> Kind {
         };
     }
     let required = schema["required"].as_array().into_iter().flatten();
-    let elsewhere = ["oneOf", "anyOf", "allOf", "patternProperties"];
+    let mut fields = properties
+        .iter()
+        .map(|(name, field)| (name.clone(), compile(field, definitions)))
+        .collect();
+    let open = !variants::add(schema, definitions, &mut fields);
     Kind::Section(Section {
-        fields: properties
-            .iter()
-            .map(|(name, field)| (name.clone(), compile(field, definitions)))
-            .collect(),
+        fields,
         required: required
             .filter_map(Value::as_str)
             .map(str::to_owned)
             .collect(),
-        open: rest.is_object()
-            || *rest == true
-            || elsewhere.iter().any(|key| schema[key].is_array()),
+        open,
     })
 }
 

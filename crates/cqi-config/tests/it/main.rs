@@ -15,6 +15,7 @@ mod own;
 mod problems;
 mod properties;
 mod secrets;
+mod variants;
 
 use std::fs;
 
