@@ -8,9 +8,9 @@ use crate::connect::Canceller;
 /// How long a cancelled query may take to end before its connection is given up.
 pub(crate) const GRACE: Duration = Duration::from_millis(150);
 
-/// Returns the moment after a bound, however long it is.
-pub(crate) fn after(bound: Duration) -> Instant {
-    Instant::now() + bound.min(Duration::from_secs(10 * 365 * 86_400))
+/// Returns the moment at which a bound ends, however long it is.
+pub(crate) fn after(start: Instant, bound: Duration) -> Instant {
+    start + bound.min(Duration::from_secs(10 * 365 * 86_400))
 }
 
 /// How work that has a bound ended.

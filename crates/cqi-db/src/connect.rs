@@ -79,7 +79,7 @@ impl Connector {
     /// Each host gets an equal share of what is left of the time, and each of its addresses an
     /// equal share of that, so that one that swallows packets does not starve the others.
     pub(crate) async fn connect(&self) -> Result<Connected> {
-        let deadline = crate::bound::after(self.config.connect_timeout);
+        let deadline = crate::bound::after(Instant::now(), self.config.connect_timeout);
         let mut failed = Vec::new();
         for (tried, host) in self.hosts.iter().enumerate() {
             let share = share(deadline, self.hosts.len() - tried);

@@ -176,7 +176,7 @@ impl Connection {
             .unwrap_or_default();
         drop(ended.map(Object::take));
         let lost = |error| Failure::new(Fate::NotExecuted, error);
-        let bound = crate::bound::after(self.pool.config().acquire_timeout);
+        let bound = crate::bound::after(Instant::now(), self.pool.config().acquire_timeout);
         let object = self
             .pool
             .checkout(deadline.min(bound))

@@ -22,7 +22,7 @@ pub(crate) struct Lifecycle {
     pub(crate) connector: Connector,
     pub(crate) counters: Arc<Counters>,
     /// Opened ahead, for `create`.
-    pub(crate) spares: Mutex<Vec<Session>>,
+    spares: Mutex<Vec<Session>>,
     database: Arc<str>,
     style: Style,
     statement_cache_size: u32,

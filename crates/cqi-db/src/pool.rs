@@ -100,7 +100,7 @@ impl Pool {
     /// # Cancel safety
     /// Safe: the place in the queue is given up.
     pub async fn acquire(&self) -> Result<Connection> {
-        let deadline = after(self.inner.config.acquire_timeout);
+        let deadline = after(Instant::now(), self.inner.config.acquire_timeout);
         Ok(Connection::new(
             self.checkout(deadline).await?,
             self.clone(),
@@ -195,7 +195,7 @@ impl Pool {
         self.inner.sessions.close();
         self.inner.stop.cancel();
         self.inner.tasks.close();
-        let deadline = after(self.inner.config.acquire_timeout);
+        let deadline = after(Instant::now(), self.inner.config.acquire_timeout);
         if timeout_at(deadline, self.inner.tasks.wait()).await.is_err() {
             let left = self.inner.tasks.len();
             tracing::warn!(

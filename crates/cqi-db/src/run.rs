@@ -25,7 +25,7 @@ impl Connection {
         mut collect: C,
     ) -> Result<C::Output, Failure> {
         let started = Instant::now();
-        let deadline = after(self.pool.config().query_timeout);
+        let deadline = after(started, self.pool.config().query_timeout);
         let mut spares = self.pool.config().max_connections;
         loop {
             let span = span::of(request.sql(), self.object.as_ref());

@@ -73,7 +73,7 @@ impl Session {
                 database: Arc::clone(database),
             },
             used: now,
-            expires: crate::bound::after(lifetime),
+            expires: crate::bound::after(now, lifetime),
             closed: Arc::clone(closed),
         }
     }
