@@ -24,19 +24,7 @@ impl Kind {
     #[must_use]
     #[cfg_attr(docsrs, doc(cfg(feature = "grpc")))]
     pub fn grpc_code(self) -> Code {
-        match self {
-            Self::NotFound => Code::NotFound,
-            Self::InvalidInput => Code::InvalidArgument,
-            Self::Unauthorized => Code::Unauthenticated,
-            Self::Forbidden => Code::PermissionDenied,
-            Self::Conflict => Code::Aborted,
-            Self::RateLimited => Code::ResourceExhausted,
-            Self::Timeout => Code::DeadlineExceeded,
-            Self::Cancelled => Code::Cancelled,
-            Self::Temporary => Code::Unavailable,
-            Self::Permanent => Code::Internal,
-            Self::Unknown => Code::Unknown,
-        }
+        Code::from_i32(i32::from(self.grpc_status()))
     }
 
     /// Returns what a code means to the client that received it, or `None` for `OK`.

@@ -109,6 +109,29 @@ impl Kind {
         }
     }
 
+    /// Returns the number of the gRPC status code of the kind, as it is in `grpc-status` and in the
+    /// table of [`Kind`]. No two kinds share one.
+    ///
+    /// ```
+    /// assert_eq!(cqi_errors::Kind::NotFound.grpc_status(), 5);
+    /// ```
+    #[must_use]
+    pub const fn grpc_status(self) -> u8 {
+        match self {
+            Self::Cancelled => 1,
+            Self::Unknown => 2,
+            Self::InvalidInput => 3,
+            Self::Timeout => 4,
+            Self::NotFound => 5,
+            Self::Forbidden => 7,
+            Self::RateLimited => 8,
+            Self::Conflict => 10,
+            Self::Permanent => 13,
+            Self::Temporary => 14,
+            Self::Unauthorized => 16,
+        }
+    }
+
     /// Says whether the same call may succeed when it is made again later:
     /// [`Temporary`](Kind::Temporary), [`Timeout`](Kind::Timeout) and
     /// [`RateLimited`](Kind::RateLimited).

@@ -114,6 +114,32 @@ impl Error {
         response
     }
 
+    /// Finds the error that a response was made from, for a layer that logs what the client does not
+    /// see: that of axum's handlers, and, with the feature `grpc`, that of a `tonic::Status`.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// use cqi_errors::Error;
+    ///
+    /// let error = Error::permanent("disk full");
+    /// let mut response = error.to_response::<Vec<u8>>();
+    /// response.extensions_mut().insert(Arc::new(error));
+    /// assert_eq!(Error::in_extensions(response.extensions()).unwrap().to_string(), "disk full");
+    /// ```
+    #[must_use]
+    #[cfg_attr(docsrs, doc(cfg(feature = "http")))]
+    pub fn in_extensions(extensions: &http::Extensions) -> Option<&Self> {
+        if let Some(error) = extensions.get::<std::sync::Arc<Self>>() {
+            return Some(error);
+        }
+        #[cfg(feature = "grpc")]
+        if let Some(status) = extensions.get::<tonic::Status>() {
+            return std::error::Error::source(status)?.downcast_ref();
+        }
+        None
+    }
+
     /// Reads what a server's response means to its client, or returns `None` where the status is no
     /// error: the kind as [`Kind::from_http_status`] says, the delay from `Retry-After` in seconds (a
     /// date is ignored). The body is not read.

@@ -1,0 +1,57 @@
+//! Requests that nobody wants to read about.
+
+/// Paths, each with all that is below it.
+#[derive(Clone, Debug)]
+pub(crate) struct Quiet(Vec<String>);
+
+impl Default for Quiet {
+    fn default() -> Self {
+        let probes = [
+            "/health",
+            "/healthz",
+            "/livez",
+            "/readyz",
+            "/metrics",
+            "/grpc.health.v1.Health",
+        ];
+        Self(probes.map(str::to_owned).to_vec())
+    }
+}
+
+impl FromIterator<String> for Quiet {
+    fn from_iter<I: IntoIterator<Item = String>>(paths: I) -> Self {
+        Self(paths.into_iter().collect())
+    }
+}
+
+impl Quiet {
+    pub(crate) fn covers(&self, path: &str) -> bool {
+        self.0
+            .iter()
+            .any(|quiet| match path.strip_prefix(quiet.as_str()) {
+                Some(rest) => rest.is_empty() || rest.starts_with('/'),
+                None => false,
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_covers_what_is_below_it_and_no_namesake() {
+        let quiet = Quiet::default();
+        for path in [
+            "/health",
+            "/health/ready",
+            "/metrics",
+            "/grpc.health.v1.Health/Check",
+        ] {
+            assert!(quiet.covers(path), "{path}");
+        }
+        for path in ["/", "/healthy", "/v1/health", "/metrics.json", "/healt"] {
+            assert!(!quiet.covers(path), "{path}");
+        }
+    }
+}
