@@ -21,7 +21,9 @@ pub use observe::{
 pub use observer::{Observation, Observer};
 pub use outcome::{Ending, Outcome};
 pub use protocol::Protocol;
-pub use recover::{Recover, RecoverLayer};
+pub use recover::{
+    Panic, PanicHookGuard, Recover, RecoverBody, RecoverFuture, RecoverLayer, init_panic_hook,
+};
 pub use reject::reject;
 pub use request::RequestInfo;
 pub use route::Route;

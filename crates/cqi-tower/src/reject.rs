@@ -1,14 +1,22 @@
 use std::fmt::Write as _;
 
 use cqi_errors::Error;
-use http::{HeaderName, HeaderValue, Request, Response, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
 
 use crate::Protocol;
+
+/// The longest `grpc-message`, in bytes as encoded: header lists above 8 KiB are refused on the way,
+/// and other layers add to this one.
+const MAX_MESSAGE: usize = 3 * 1024;
 
 /// Refuses a request as its protocol has it, with the error's public text.
 ///
 /// HTTP gets the error's [`to_response`](Error::to_response); gRPC a response of trailers alone, with
-/// status 200, the code of the error's kind in `grpc-status` and the text in `grpc-message`.
+/// status 200, the code of the error's kind in `grpc-status`, at most 3 KiB of the text in
+/// `grpc-message`, and a [delay](Error::retry_after) in `grpc-retry-pushback-ms`.
+///
+/// The error itself stays here: who wants the access log to have it puts it into the response's
+/// extensions, as `Arc<cqi_errors::Error>`.
 ///
 /// ```
 /// use cqi_errors::Error;
@@ -30,30 +38,53 @@ pub(crate) fn reject_as<B: From<Vec<u8>>>(protocol: Protocol, error: &Error) -> 
     }
     let mut response = Response::new(B::from(Vec::new()));
     let headers = response.headers_mut();
+    *headers = grpc_trailers(error);
     headers.insert(
         header::CONTENT_TYPE,
         HeaderValue::from_static("application/grpc"),
     );
+    response
+}
+
+/// Returns what ends a gRPC call.
+pub(crate) fn grpc_trailers(error: &Error) -> HeaderMap {
+    let mut trailers = HeaderMap::new();
     let code = u16::from(error.kind().grpc_status());
-    headers.insert(
+    trailers.insert(
         HeaderName::from_static("grpc-status"),
         HeaderValue::from(code),
     );
     if let Ok(message) = HeaderValue::try_from(percent_encode(error.public_message())) {
-        headers.insert(HeaderName::from_static("grpc-message"), message);
+        trailers.insert(HeaderName::from_static("grpc-message"), message);
     }
-    response
+    if let Some(delay) = error.retry_after() {
+        let millis = delay.as_nanos().div_ceil(1_000_000);
+        let millis = i32::try_from(millis).unwrap_or(i32::MAX);
+        trailers.insert(
+            HeaderName::from_static("grpc-retry-pushback-ms"),
+            HeaderValue::from(millis),
+        );
+    }
+    trailers
 }
 
-/// Encodes all but printable ASCII, and the percent sign, as the gRPC protocol asks.
+/// Encodes all but printable ASCII, and the percent sign, as the gRPC protocol asks; no character is
+/// cut in two.
 fn percent_encode(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b' '..=b'~' if byte != b'%' => encoded.push(char::from(byte)),
+    let mut encoded = String::with_capacity(text.len().min(MAX_MESSAGE));
+    for character in text.chars() {
+        let whole = encoded.len();
+        match character {
+            ' '..='~' if character != '%' => encoded.push(character),
             _ => {
-                let _ = write!(encoded, "%{byte:02X}");
+                for byte in character.encode_utf8(&mut [0; 4]).bytes() {
+                    let _ = write!(encoded, "%{byte:02X}");
+                }
             }
+        }
+        if encoded.len() > MAX_MESSAGE {
+            encoded.truncate(whole);
+            break;
         }
     }
     encoded

@@ -1,0 +1,126 @@
+//! What only a panic hook sees: where the panic was, and the stack.
+
+use std::backtrace::Backtrace;
+use std::cell::{Cell, RefCell};
+use std::panic::{self, PanicHookInfo};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Where a panic was.
+pub(super) struct Capture {
+    pub(super) location: Option<String>,
+    pub(super) backtrace: Option<Backtrace>,
+    /// How many panics before it somebody inside of the layer caught.
+    pub(super) earlier: u32,
+}
+
+thread_local! {
+    /// How many layers would catch a panic of this thread now.
+    static DEPTH: Cell<u32> = const { Cell::new(0) };
+    /// Whether there is a capture.
+    static CAPTURED: Cell<bool> = const { Cell::new(false) };
+    static LAST: RefCell<Option<Capture>> = const { RefCell::new(None) };
+}
+
+/// Lets panics that a [`RecoverLayer`](crate::RecoverLayer) catches be logged with their location
+/// and backtrace, and keeps those off stderr.
+///
+/// A panic hook is the only place that sees either. This one is for the whole process and hands all
+/// other panics on to the hook before it; call it once, early in `main`, and keep the guard. Without it the layer
+/// logs the message alone, and the hook in place (by default Rust's, which prints to stderr) sees
+/// the panic too.
+///
+/// A panic that the handler itself catches, inside of the layer, is logged as a warning.
+///
+/// No backtrace is taken where the environment says `RUST_BACKTRACE=0`; else each caught panic
+/// takes one, which costs some milliseconds for its symbols.
+///
+/// ```
+/// let _panics = cqi_tower::init_panic_hook();
+/// ```
+pub fn init_panic_hook() -> PanicHookGuard {
+    let backtraces = std::env::var_os("RUST_BACKTRACE").is_none_or(|value| value != "0");
+    let active = Arc::new(AtomicBool::new(true));
+    let guard = PanicHookGuard {
+        active: Arc::clone(&active),
+    };
+    let previous = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        let caught = active.load(Ordering::Relaxed) && capture(info, backtraces);
+        if !caught {
+            previous(info);
+        }
+    }));
+    guard
+}
+
+/// Keeps the hook of [`init_panic_hook`] at work; dropped, all panics go to the hook before it.
+#[derive(Debug)]
+#[must_use = "the hook works until the guard is dropped"]
+pub struct PanicHookGuard {
+    active: Arc<AtomicBool>,
+}
+
+impl Drop for PanicHookGuard {
+    fn drop(&mut self) {
+        // The hook itself stays: others may have chained to it, and a thread that panics cannot
+        // change it.
+        self.active.store(false, Ordering::Relaxed);
+    }
+}
+
+/// Remembers a panic that a layer on this thread will catch. A panic here would end the process.
+fn capture(info: &PanicHookInfo<'_>, backtraces: bool) -> bool {
+    if !DEPTH.try_with(|depth| depth.get() > 0).unwrap_or(false) {
+        return false;
+    }
+    let mut capture = Capture {
+        location: info.location().map(ToString::to_string),
+        backtrace: backtraces.then(Backtrace::force_capture),
+        earlier: 0,
+    };
+    let stored = LAST.try_with(|last| {
+        let Ok(mut last) = last.try_borrow_mut() else {
+            return false;
+        };
+        if let Some(earlier) = last.take() {
+            capture.earlier = earlier.earlier.saturating_add(1);
+        }
+        *last = Some(capture);
+        CAPTURED.set(true);
+        true
+    });
+    stored.unwrap_or(false)
+}
+
+/// Marks the thread as inside of a layer that catches.
+pub(super) struct Catching {
+    /// Of a panic under way, whose unwinding has come to a destructor that catches.
+    before: Option<Capture>,
+}
+
+impl Catching {
+    pub(super) fn start() -> Self {
+        DEPTH.set(DEPTH.get() + 1);
+        Self { before: take() }
+    }
+
+    /// Takes what the hook saw since the start: of the panic that was just caught, or of one that
+    /// somebody inside caught.
+    pub(super) fn finish(self) -> Option<Capture> {
+        DEPTH.set(DEPTH.get() - 1);
+        let capture = take();
+        if self.before.is_some() {
+            let _ = LAST.try_with(|last| last.replace(self.before));
+            CAPTURED.set(true);
+        }
+        capture
+    }
+}
+
+fn take() -> Option<Capture> {
+    if !CAPTURED.replace(false) {
+        return None;
+    }
+    LAST.try_with(RefCell::take).ok().flatten()
+}

@@ -1,0 +1,106 @@
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::{fmt, mem};
+
+use bytes::Bytes;
+use cqi_errors::{BoxError, Error};
+use http::Response;
+use http_body::Body;
+use pin_project_lite::pin_project;
+
+use super::RecoverBody;
+use super::recovery::Recovery;
+use crate::Protocol;
+
+pin_project! {
+    /// The future of a [`Recover`](crate::Recover).
+    ///
+    /// # Cancel safety
+    /// As that of the service inside; a panic of its destructor is caught.
+    pub struct RecoverFuture<F> {
+        // Empty once it is ready or panicked.
+        #[pin]
+        inner: Option<F>,
+        // Of a call that panicked.
+        failed: Option<Error>,
+        protocol: Protocol,
+        recovery: Recovery,
+    }
+
+    impl<F> PinnedDrop for RecoverFuture<F> {
+        fn drop(this: Pin<&mut Self>) {
+            this.discard();
+        }
+    }
+}
+
+impl<F> RecoverFuture<F> {
+    pub(super) fn new(called: Result<F, Error>, protocol: Protocol, recovery: Recovery) -> Self {
+        let (inner, failed) = match called {
+            Ok(inner) => (Some(inner), None),
+            Err(error) => (None, Some(error)),
+        };
+        Self {
+            inner,
+            failed,
+            protocol,
+            recovery,
+        }
+    }
+
+    /// Drops the future inside, which may panic.
+    fn discard(self: Pin<&mut Self>) {
+        let mut this = self.project();
+        if this.inner.is_some() {
+            // The panic is reported; there is nobody left to answer.
+            let _ = this.recovery.run("future", || this.inner.set(None));
+        }
+    }
+}
+
+impl<F, B, E> Future for RecoverFuture<F>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    type Output = Result<Response<RecoverBody<B>>, E>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.as_mut().project();
+        let polled = match this.failed.take() {
+            Some(error) => Err(error),
+            None => this
+                .recovery
+                .run("future", || poll_once(this.inner.as_mut(), cx)),
+        };
+        match polled {
+            Ok(polled) => polled.map_ok(|response| {
+                let recovery = mem::take(this.recovery);
+                response.map(|body| RecoverBody::new(body, *this.protocol, recovery))
+            }),
+            Err(error) => {
+                let protocol = *this.protocol;
+                self.discard();
+                Poll::Ready(Ok(RecoverBody::answer(protocol, error)))
+            }
+        }
+    }
+}
+
+/// Polls a future and drops it once it is ready.
+fn poll_once<F: Future>(mut future: Pin<&mut Option<F>>, cx: &mut Context<'_>) -> Poll<F::Output> {
+    let Some(inner) = future.as_mut().as_pin_mut() else {
+        // Polled again after it was ready, against the contract of futures.
+        return Poll::Pending;
+    };
+    let output = ready!(inner.poll(cx));
+    future.set(None);
+    Poll::Ready(output)
+}
+
+impl<F> fmt::Debug for RecoverFuture<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RecoverFuture").finish_non_exhaustive()
+    }
+}
