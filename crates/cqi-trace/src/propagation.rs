@@ -1,0 +1,32 @@
+use http::HeaderMap;
+
+use crate::TraceContext;
+
+/// Reads the trace that a caller sent with a request.
+///
+/// `None` without a `traceparent`, and with one that is malformed: then the standard has a new
+/// trace begin. A malformed `tracestate` alone is left out; one of more than 512 characters loses
+/// whole members, long ones first.
+#[must_use]
+pub fn extract(headers: &HeaderMap) -> Option<TraceContext> {
+    TraceContext::read(headers)
+}
+
+/// Reads the trace that the producer of an event sent with it, from pairs of name and value such as
+/// the headers of a Kafka record. Case does not matter in names.
+///
+/// ```
+/// let headers: Vec<(String, Vec<u8>)> = vec![(
+///     "traceparent".into(),
+///     b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into(),
+/// )];
+/// let pairs = headers.iter().map(|(name, value)| (name.as_str(), value.as_slice()));
+/// let producer = cqi_trace::extract_event(pairs).unwrap();
+/// assert_eq!(producer.ids().span_id, 0xb7ad6b7169203331);
+/// ```
+#[must_use]
+pub fn extract_event<'a>(
+    headers: impl IntoIterator<Item = (&'a str, &'a [u8])> + Clone,
+) -> Option<TraceContext> {
+    TraceContext::read_pairs(headers)
+}
