@@ -1,0 +1,69 @@
+//! The services on real servers.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::Router;
+use cqi_tower::{ObserveLayer, RecoverLayer};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+
+use crate::grpc::Calls;
+use crate::http_service;
+use crate::telemetry::Observers;
+
+/// axum's server and tonic's, on ports that the system chose.
+#[derive(Debug)]
+pub(crate) struct Servers {
+    pub(crate) http: SocketAddr,
+    pub(crate) grpc: SocketAddr,
+    stop: watch::Sender<()>,
+    tasks: JoinSet<()>,
+}
+
+impl Servers {
+    pub(crate) async fn start(layer: ObserveLayer<Observers>) -> Self {
+        Self::with_routes(layer, http_service::routes()).await
+    }
+
+    pub(crate) async fn with_routes(layer: ObserveLayer<Observers>, routes: Router) -> Self {
+        let (stop, stopped) = watch::channel(());
+        let until = |mut stopped: watch::Receiver<()>| async move {
+            let _ = stopped.changed().await;
+        };
+        let mut tasks = JoinSet::new();
+
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let http = listener.local_addr().unwrap();
+        let routes = routes.layer((layer.clone(), RecoverLayer::new()));
+        let serve = axum::serve(listener, routes).with_graceful_shutdown(until(stopped.clone()));
+        tasks.spawn(async move { serve.await.unwrap() });
+
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let grpc = listener.local_addr().unwrap();
+        let serve = Server::builder()
+            .layer(layer)
+            .layer(RecoverLayer::new())
+            .add_service(Calls)
+            .serve_with_incoming_shutdown(TcpIncoming::from(listener), until(stopped));
+        tasks.spawn(async move { serve.await.unwrap() });
+
+        Self {
+            http,
+            grpc,
+            stop,
+            tasks,
+        }
+    }
+
+    /// Accepts no more and waits for the end of each connection.
+    pub(crate) async fn stop(mut self) {
+        drop(self.stop);
+        let done = async { while self.tasks.join_next().await.is_some() {} };
+        let result = tokio::time::timeout(Duration::from_secs(10), done).await;
+        assert!(result.is_ok(), "a connection outlives its client");
+    }
+}

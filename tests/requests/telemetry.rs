@@ -1,0 +1,93 @@
+//! Logs, metrics and traces of one service, as its operator would set them up, and what came out.
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use cqi_config::{LogConfig, MetricsConfig, ServiceConfig, TracingConfig};
+use cqi_log::testing::Capture;
+use cqi_metrics::{Metrics, MetricsLayer};
+use cqi_tower::ObserveLayer;
+use cqi_trace::{TraceLayer, Tracing};
+use tokio::runtime::{Builder, Runtime};
+use tracing::dispatcher::{self, DefaultGuard};
+
+use crate::recorder::Recorder;
+
+pub(crate) type Observers = (TraceLayer, MetricsLayer, Recorder);
+
+/// The telemetry of one service, and a runtime whose threads log to it.
+pub(crate) struct Telemetry {
+    pub(crate) logs: Capture,
+    pub(crate) metrics: Metrics,
+    pub(crate) tracing: Tracing,
+    pub(crate) recorder: Recorder,
+    layer: ObserveLayer<Observers>,
+    runtime: Runtime,
+}
+
+thread_local! {
+    static LOGS: RefCell<Option<DefaultGuard>> = const { RefCell::new(None) };
+}
+
+impl Telemetry {
+    /// Starts with each request sampled, and all kept.
+    pub(crate) fn start() -> Self {
+        let service = ServiceConfig::default();
+        let traces = TracingConfig {
+            queue_size: 65_536,
+            ..TracingConfig::default()
+        };
+        let tracing = Tracing::init(&traces, &service).unwrap();
+        let metrics = Metrics::new(&MetricsConfig::default(), &service).unwrap();
+        let recorder = Recorder::default();
+        let logs = Capture::new(
+            cqi_log::builder().with(tracing.layer()),
+            &LogConfig::default(),
+            &service,
+        )
+        .unwrap();
+        let layer = ObserveLayer::new((
+            TraceLayer::new(&tracing),
+            MetricsLayer::new(&metrics).unwrap(),
+            recorder.clone(),
+        ));
+        let dispatch = logs.dispatch().clone();
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .on_thread_start(move || LOGS.set(Some(dispatcher::set_default(&dispatch))))
+            .on_thread_stop(|| drop(LOGS.take()))
+            .build()
+            .unwrap();
+        Self {
+            logs,
+            metrics,
+            tracing,
+            recorder,
+            layer,
+            runtime,
+        }
+    }
+
+    /// Returns the layer with all observers.
+    pub(crate) fn layer(&self) -> ObserveLayer<Observers> {
+        self.layer.clone()
+    }
+
+    pub(crate) fn block_on<F: Future>(&self, future: F) -> F::Output {
+        self.runtime.block_on(future)
+    }
+
+    /// Waits until no request is under way.
+    pub(crate) async fn rest(&self) {
+        let rest = async {
+            while !self.recorder.is_at_rest() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        let result = tokio::time::timeout(Duration::from_secs(10), rest).await;
+        let book = self.recorder.book();
+        let (started, ended) = (book.started, book.ended.len());
+        assert!(result.is_ok(), "{started} requests started, {ended} ended");
+    }
+}
