@@ -12,6 +12,8 @@ mod line;
 mod output;
 mod redact;
 mod renderer;
+#[cfg(feature = "tower")]
+mod request;
 mod scope;
 mod text;
 mod timestamp;
@@ -25,3 +27,6 @@ pub mod testing;
 pub use builder::{Builder, builder, init};
 pub use guard::LogGuard;
 pub use output::LogStats;
+#[cfg(feature = "tower")]
+#[cfg_attr(docsrs, doc(cfg(feature = "tower")))]
+pub use request::{LogLayer, LogObservation};

@@ -14,6 +14,8 @@ mod levels;
 mod logs;
 mod output;
 mod process;
+#[cfg(feature = "tower")]
+mod requests;
 mod spans;
 mod text;
 #[cfg(feature = "otel")]

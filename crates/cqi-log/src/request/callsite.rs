@@ -1,0 +1,86 @@
+//! A place that logs, with fields that are named while the service starts.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use tracing::level_filters::{LevelFilter, STATIC_MAX_LEVEL};
+use tracing::subscriber::Interest;
+use tracing::{Level, Metadata, dispatcher};
+use tracing_core::callsite::{self, Callsite};
+use tracing_core::field::FieldSet;
+use tracing_core::{Kind, identify_callsite};
+
+const NEVER: u8 = 0;
+const SOMETIMES: u8 = 1;
+const ALWAYS: u8 = 2;
+
+/// What the macros of `tracing` make of a literal list of fields.
+#[derive(Debug)]
+pub(super) struct Site {
+    metadata: OnceLock<Metadata<'static>>,
+    interest: AtomicU8,
+}
+
+impl Site {
+    /// Makes the place of an event. `tracing` asks that it lives as long as the process.
+    pub(super) fn leak(
+        target: &'static str,
+        level: Level,
+        fields: &'static [&'static str],
+    ) -> &'static Self {
+        let site: &'static Self = Box::leak(Box::new(Self {
+            metadata: OnceLock::new(),
+            interest: AtomicU8::new(NEVER),
+        }));
+        site.metadata.get_or_init(|| {
+            Metadata::new(
+                "request",
+                target,
+                level,
+                Some(file!()),
+                Some(line!()),
+                Some(module_path!()),
+                FieldSet::new(fields, identify_callsite!(site)),
+                Kind::EVENT,
+            )
+        });
+        callsite::register(site);
+        site
+    }
+
+    pub(super) fn known(&self) -> &Metadata<'static> {
+        match self.metadata.get() {
+            Some(metadata) => metadata,
+            None => unreachable!("it is set before anybody else sees the site"),
+        }
+    }
+
+    /// Says whether anybody listens; if so, the event must follow at once.
+    pub(super) fn is_enabled(&'static self) -> bool {
+        let level = self.known().level();
+        *level <= STATIC_MAX_LEVEL
+            && *level <= LevelFilter::current()
+            && match self.interest.load(Ordering::Relaxed) {
+                NEVER => false,
+                ALWAYS => true,
+                _ => dispatcher::get_default(|dispatch| dispatch.enabled(self.known())),
+            }
+    }
+}
+
+impl Callsite for Site {
+    fn set_interest(&self, interest: Interest) {
+        let interest = if interest.is_never() {
+            NEVER
+        } else if interest.is_always() {
+            ALWAYS
+        } else {
+            SOMETIMES
+        };
+        self.interest.store(interest, Ordering::SeqCst);
+    }
+
+    fn metadata(&self) -> &Metadata<'_> {
+        self.known()
+    }
+}

@@ -1,0 +1,176 @@
+//! The lines of a request.
+
+use std::array;
+use std::error::Error as StdError;
+
+use cqi_tower::{Ending, Outcome, Protocol, RequestInfo};
+use http::HeaderName;
+use tracing::field::{Field, Value, display};
+use tracing::{Event, Level, Span, debug, info_span};
+
+use super::callsite::Site;
+use super::headers::{Chosen, Text, Values};
+
+/// The target of all that is logged of requests, for directives of `log.level`.
+pub(super) const TARGET: &str = "cqi_log::request";
+
+/// The most headers that can be chosen, of requests and responses together.
+pub(super) const MOST_HEADERS: usize = 16;
+
+const LONGEST_PATH: usize = 512;
+const LONGEST_METHOD: usize = 32;
+
+/// The fields of the line at the end, but for the headers.
+const FIELDS: [&str; 12] = [
+    "message",
+    "method",
+    "route",
+    "path",
+    "status",
+    "grpc_method",
+    "grpc_status",
+    "duration_ms",
+    "request_bytes",
+    "response_bytes",
+    "ending",
+    "error",
+];
+
+/// What one layer logs of each request; it lives as long as the process, since `tracing` asks that of
+/// the names of fields.
+#[derive(Debug)]
+pub(super) struct Lines {
+    pub(super) id_header: HeaderName,
+    pub(super) request_headers: Vec<Chosen>,
+    pub(super) response_headers: Vec<Chosen>,
+    error: Place,
+    info: Place,
+}
+
+#[derive(Debug)]
+struct Place {
+    site: &'static Site,
+    fields: Vec<Field>,
+}
+
+impl Place {
+    fn leak(level: Level, names: &'static [&'static str]) -> Self {
+        let site = Site::leak(TARGET, level, names);
+        let fields = site.known().fields().iter().collect();
+        Self { site, fields }
+    }
+}
+
+impl Lines {
+    pub(super) fn leak(
+        id_header: HeaderName,
+        request_headers: Vec<Chosen>,
+        response_headers: Vec<Chosen>,
+    ) -> &'static Self {
+        let named = |side: &str, header: &Chosen| -> &'static str {
+            format!("{side}.{}", header.as_str()).leak()
+        };
+        let request = request_headers
+            .iter()
+            .map(|chosen| named("request_header", chosen));
+        let response = response_headers
+            .iter()
+            .map(|chosen| named("response_header", chosen));
+        let names: Vec<_> = FIELDS.into_iter().chain(request).chain(response).collect();
+        let names = names.leak();
+        Box::leak(Box::new(Self {
+            id_header,
+            request_headers,
+            response_headers,
+            error: Place::leak(Level::ERROR, names),
+            info: Place::leak(Level::INFO, names),
+        }))
+    }
+
+    /// Makes the span of a request.
+    pub(super) fn span(request_id: &str) -> Span {
+        info_span!(target: TARGET, "request", request_id)
+    }
+
+    /// Logs that a request has come.
+    pub(super) fn start(info: &RequestInfo) {
+        debug!(
+            target: TARGET,
+            parent: info.span(),
+            method = %method(info),
+            path = %path(info),
+            "request started"
+        );
+    }
+
+    /// Logs how a request ended.
+    pub(super) fn end(&self, outcome: &Outcome<'_>, headers: &Values) {
+        let place = if outcome.is_server_error() {
+            &self.error
+        } else {
+            &self.info
+        };
+        if !place.site.is_enabled() {
+            return;
+        }
+        let request = outcome.request;
+        let method = display(method(request));
+        let path = display(path(request));
+        let grpc = outcome.grpc();
+        // The router's template of a gRPC service says less than the method.
+        let route = request
+            .route()
+            .filter(|_| request.protocol() == Protocol::Http);
+        let status = outcome.status().as_u16();
+        let grpc_method = outcome.grpc_method();
+        let grpc_status = grpc.map(|status| status.as_str());
+        let duration_ms = outcome.elapsed.as_micros() as f64 / 1e3;
+        let ending = (outcome.ending != Ending::Complete).then(|| outcome.ending.as_str());
+        let error = outcome
+            .error
+            .filter(|_| outcome.is_server_error())
+            .map(|error| error as &(dyn StdError + 'static));
+        let mut texts = [const { None }; MOST_HEADERS];
+        for (text, value) in texts.iter_mut().zip(headers.iter()) {
+            *text = value.map(display);
+        }
+
+        let values: [&dyn Value; FIELDS.len()] = [
+            &"request",
+            &method,
+            &route,
+            &path,
+            &status,
+            &grpc_method,
+            &grpc_status,
+            &duration_ms,
+            &outcome.request_size,
+            &outcome.response_size,
+            &ending,
+            &error,
+        ];
+        let values: [(&Field, Option<&dyn Value>); FIELDS.len() + MOST_HEADERS] =
+            array::from_fn(|index| {
+                let Some(field) = place.fields.get(index) else {
+                    return (&place.fields[0], None);
+                };
+                let value = match values.get(index) {
+                    Some(value) => *value,
+                    None => &texts[index - FIELDS.len()],
+                };
+                (field, Some(value))
+            });
+        Event::dispatch(
+            place.site.known(),
+            &place.site.known().fields().value_set(&values),
+        );
+    }
+}
+
+fn method(info: &RequestInfo) -> Text<'_> {
+    Text::new(info.method().as_str().as_bytes(), LONGEST_METHOD)
+}
+
+fn path(info: &RequestInfo) -> Text<'_> {
+    Text::new(info.path().as_bytes(), LONGEST_PATH)
+}
