@@ -5,6 +5,7 @@ mod grpc;
 mod observe;
 mod observer;
 mod outcome;
+mod poll_once;
 mod protocol;
 mod quiet;
 mod recover;
@@ -12,6 +13,7 @@ mod reject;
 mod request;
 mod route;
 mod trace;
+mod unwind;
 
 pub use grpc::GrpcStatus;
 pub use observe::{

@@ -37,7 +37,8 @@ pub enum Ending {
     /// The client went away, or a timeout outside the layer struck: before the head of the
     /// response, or in the middle of its body.
     Cancelled,
-    /// The body of the response failed; the client got a part of it.
+    /// The body of the response failed, or was shorter than its `content-length`; the client got a
+    /// part of it.
     BodyError,
     /// The service returned an error in place of a response.
     ServiceError,
@@ -76,7 +77,8 @@ impl Outcome<'_> {
     /// Returns the gRPC status that tells the outcome best; `None` for HTTP.
     ///
     /// The one that was sent; else `CANCELLED` for a caller that went away, `DEADLINE_EXCEEDED` if
-    /// its `grpc-timeout` was over by then, `INTERNAL` for a failure of ours, and for a response
+    /// its `grpc-timeout` was over by then (or all but 10 ms or a tenth of it, since its clock
+    /// started first), `INTERNAL` for a failure of ours, and for a response
     /// without one what a client takes from the HTTP status.
     #[must_use]
     pub fn grpc(&self) -> Option<GrpcStatus> {

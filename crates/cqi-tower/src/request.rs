@@ -1,7 +1,8 @@
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use http::uri::PathAndQuery;
-use http::{HeaderValue, Method, Request, Version, header};
+use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Version, header};
 use http_body::Body;
 use tokio::time::Instant;
 use tracing::Span;
@@ -17,7 +18,8 @@ pub struct RequestInfo {
     method: Method,
     version: Version,
     path: Option<PathAndQuery>,
-    pub(crate) route: Option<Route>,
+    /// Of the request, or of the response where the router is inside.
+    route: OnceLock<Route>,
     quiet: bool,
     started: Instant,
     /// How long the caller of a gRPC method waits.
@@ -41,7 +43,7 @@ impl RequestInfo {
             method: request.method().clone(),
             version: request.version(),
             path: request.uri().path_and_query().cloned(),
-            route: Route::find(request.extensions()),
+            route: Route::find(request.extensions()).map_or_else(OnceLock::new, OnceLock::from),
             quiet: quiet.covers(request.uri().path()),
             started: Instant::now(),
             timeout: match protocol {
@@ -84,7 +86,7 @@ impl RequestInfo {
     /// or none is known yet.
     #[must_use]
     pub fn route(&self) -> Option<&str> {
-        self.route.as_ref().map(Route::as_str)
+        self.route.get().map(Route::as_str)
     }
 
     /// Returns the full name of a gRPC method, such as `pkg.Service/Method`; `None` for HTTP, and for
@@ -151,12 +153,27 @@ impl RequestInfo {
         self.span = span;
     }
 
+    /// Looks for the route in a response, unless the request had it.
+    pub(crate) fn find_route(&self, extensions: &Extensions) {
+        if self.route.get().is_none()
+            && let Some(route) = Route::find(extensions)
+        {
+            let _ = self.route.set(route);
+        }
+    }
+
+    /// Says whether the caller of a gRPC method has given up for want of time.
     pub(crate) fn deadline_passed(&self, elapsed: Duration) -> bool {
-        self.timeout.is_some_and(|timeout| elapsed >= timeout)
+        // The caller's clock started before ours, by the request's way here.
+        self.timeout
+            .is_some_and(|timeout| elapsed + (timeout / 10).min(TRANSIT) >= timeout)
     }
 }
 
-pub(crate) fn content_length(headers: &http::HeaderMap) -> Option<u64> {
+/// How much earlier than ours the deadline of a caller may be.
+const TRANSIT: Duration = Duration::from_millis(10);
+
+pub(crate) fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers
         .get(header::CONTENT_LENGTH)?
         .to_str()

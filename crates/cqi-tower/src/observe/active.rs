@@ -1,4 +1,6 @@
+use std::mem;
 use std::sync::Arc;
+use std::thread;
 
 use cqi_errors::Error;
 use http::{HeaderMap, Method, Response, StatusCode};
@@ -6,34 +8,52 @@ use http_body::Body;
 
 use super::request_body::Count;
 use crate::request::content_length;
+use crate::unwind::quietly;
 use crate::{Ending, GrpcStatus, Observation, Outcome, Protocol, RequestInfo};
 
-/// A request under way, with its observation; dropped before its end, it ends as cancelled.
+/// A request under way, until its end; dropped before, it ends as cancelled.
 pub(crate) struct Active<O: Observation>(Option<Live<O>>);
 
 struct Live<O> {
     info: RequestInfo,
-    observation: O,
-    count: Count,
+    progress: Progress,
+    /// Taken at the end.
+    observation: Option<O>,
+    /// Set while the service works: still set afterwards, it panicked.
+    working: bool,
+}
+
+#[derive(Default)]
+struct Progress {
+    request_bytes: Count,
     head: Option<StatusCode>,
     grpc_status: Option<GrpcStatus>,
     error: Option<Arc<Error>>,
     response_size: u64,
-    /// What the response says its body has; a server may stop asking there.
+    /// What an HTTP response says its body has; a server may stop asking there.
     promised_size: Option<u64>,
 }
 
+/// A request whose span is entered; of none where it has ended.
+pub(crate) struct Entered<'a, O: Observation>(Option<Parts<'a, O>>);
+
+struct Parts<'a, O> {
+    info: &'a RequestInfo,
+    progress: &'a mut Progress,
+    observation: &'a mut Option<O>,
+    panicked: bool,
+}
+
 impl<O: Observation> Active<O> {
-    pub(crate) fn new(info: RequestInfo, observation: O, count: Count) -> Self {
+    pub(crate) fn new(info: RequestInfo, observation: O, request_bytes: Count) -> Self {
         Self(Some(Live {
             info,
-            observation,
-            count,
-            head: None,
-            grpc_status: None,
-            error: None,
-            response_size: 0,
-            promised_size: None,
+            progress: Progress {
+                request_bytes,
+                ..Progress::default()
+            },
+            observation: Some(observation),
+            working: false,
         }))
     }
 
@@ -47,65 +67,129 @@ impl<O: Observation> Active<O> {
         Self(self.0.take())
     }
 
-    /// Runs with the request's span and observers entered.
-    pub(crate) fn enter<T>(&self, poll: impl FnOnce() -> T) -> T {
+    /// Enters the request's span, once for all that is to be done, and closes it if the request
+    /// ends there.
+    pub(crate) fn enter<T>(&mut self, work: impl FnOnce(&mut Entered<'_, O>) -> T) -> T {
+        let Some(live) = &mut self.0 else {
+            return work(&mut Entered(None));
+        };
+        let panicked = mem::replace(&mut live.working, true);
+        let mut entered = Entered(Some(Parts {
+            info: &live.info,
+            progress: &mut live.progress,
+            observation: &mut live.observation,
+            panicked,
+        }));
+        let result = live.info.span().in_scope(|| work(&mut entered));
+        live.working = false;
+        if live.observation.is_none() {
+            self.0 = None;
+        }
+        result
+    }
+}
+
+impl<O: Observation> Drop for Active<O> {
+    fn drop(&mut self) {
+        if self.0.is_some() {
+            self.enter(|request| {
+                request.abandon();
+            });
+        }
+    }
+}
+
+impl<O: Observation> Entered<'_, O> {
+    /// Runs a part of the service.
+    pub(crate) fn run<T>(&self, work: impl FnOnce() -> T) -> T {
         match &self.0 {
-            Some(live) => live.info.span().in_scope(|| live.observation.enter(poll)),
-            None => poll(),
+            Some(Parts {
+                observation: Some(observation),
+                ..
+            }) => observation.enter(work),
+            _ => work(),
         }
     }
 
     /// Takes note of the head, which ends the request where no body follows.
     pub(crate) fn head<B: Body>(&mut self, response: &mut Response<B>) {
-        let Some(live) = &mut self.0 else { return };
-        if live.info.route.is_none() {
-            live.info.route = crate::Route::find(response.extensions());
+        let Some(parts) = &mut self.0 else { return };
+        let Some(observation) = parts.observation else {
+            return;
+        };
+        parts.info.find_route(response.extensions());
+        parts.progress.head = Some(response.status());
+        match parts.info.protocol() {
+            Protocol::Http => parts.progress.promised_size = content_length(response.headers()),
+            Protocol::Grpc => parts.progress.grpc_status = GrpcStatus::read(response.headers()),
         }
-        live.head = Some(response.status());
-        live.promised_size = content_length(response.headers());
-        if live.info.protocol() == Protocol::Grpc {
-            live.grpc_status = GrpcStatus::read(response.headers());
-        }
-        let span = live.info.span().clone();
-        span.in_scope(|| live.observation.on_response(response, &live.info));
-        if live.has_no_body(response) {
-            let error = Error::in_extensions(response.extensions());
-            self.end(Ending::Complete, error);
+        observation.on_response(response, parts.info);
+        if parts.has_no_body(response) {
+            parts.end(
+                Ending::Complete,
+                Error::in_extensions(response.extensions()),
+            );
         } else {
-            live.error = response.extensions().get::<Arc<Error>>().cloned();
+            parts.progress.error = response.extensions().get::<Arc<Error>>().cloned();
         }
     }
 
     /// Counts data that goes to the server.
     pub(crate) fn data(&mut self, bytes: usize) {
-        if let Some(live) = &mut self.0 {
-            live.response_size += bytes as u64;
+        if let Some(parts) = &mut self.0 {
+            parts.progress.response_size += bytes as u64;
         }
     }
 
     /// Takes note of trailers.
     pub(crate) fn trailers(&mut self, trailers: &HeaderMap) {
-        if let Some(live) = &mut self.0
-            && live.info.protocol() == Protocol::Grpc
+        if let Some(parts) = &mut self.0
+            && parts.info.protocol() == Protocol::Grpc
         {
-            live.grpc_status = GrpcStatus::read(trailers).or(live.grpc_status);
+            let status = &mut parts.progress.grpc_status;
+            *status = GrpcStatus::read(trailers).or(*status);
         }
     }
 
     /// Says whether a server has all that the response promised.
     pub(crate) fn is_satisfied(&self) -> bool {
-        self.0.as_ref().is_some_and(Live::is_satisfied)
+        self.0.as_ref().is_some_and(Parts::is_satisfied)
+    }
+
+    /// Ends the request with its body, which must not be shorter than promised.
+    pub(crate) fn end_of_body(&mut self) {
+        if let Some(parts) = &mut self.0 {
+            let ending = if parts.is_short() {
+                Ending::BodyError
+            } else {
+                Ending::Complete
+            };
+            parts.end(ending, None);
+        }
     }
 
     /// Ends the request, unless it has ended.
-    pub(crate) fn end(&mut self, ending: Ending, error: Option<&Error>) {
-        if let Some(live) = self.0.take() {
-            live.end(ending, error);
+    pub(crate) fn end(&mut self, ending: Ending) {
+        if let Some(parts) = &mut self.0 {
+            parts.end(ending, None);
+        }
+    }
+
+    /// Ends a request that nobody goes on with.
+    pub(crate) fn abandon(&mut self) {
+        if let Some(parts) = &mut self.0 {
+            let panicked = parts.panicked || thread::panicking();
+            let ending = if panicked {
+                Ending::Panicked
+            } else {
+                Ending::Cancelled
+            };
+            parts.end(ending, None);
         }
     }
 }
 
-impl<O: Observation> Live<O> {
+impl<O: Observation> Parts<'_, O> {
     fn has_no_body<B: Body>(&self, response: &Response<B>) -> bool {
         let status = response.status();
         let tunnel = *self.info.method() == Method::CONNECT && status.is_success();
@@ -118,40 +202,35 @@ impl<O: Observation> Live<O> {
     }
 
     fn is_satisfied(&self) -> bool {
-        self.info.protocol() == Protocol::Http
-            && self
-                .promised_size
-                .is_some_and(|promised| self.response_size >= promised)
+        let promised = self.progress.promised_size;
+        promised.is_some_and(|promised| self.progress.response_size >= promised)
     }
 
-    fn end(self, ending: Ending, error: Option<&Error>) {
-        let Self {
-            info,
-            observation,
-            error: kept,
-            ..
-        } = self;
+    fn is_short(&self) -> bool {
+        let promised = self.progress.promised_size;
+        promised.is_some_and(|promised| self.progress.response_size < promised)
+    }
+
+    fn end(&mut self, ending: Ending, error: Option<&Error>) {
+        let Some(observation) = self.observation.take() else {
+            return;
+        };
+        let progress = &self.progress;
         let outcome = Outcome {
-            head: self.head,
-            grpc_status: self.grpc_status,
+            head: progress.head,
+            grpc_status: progress.grpc_status,
             ending,
-            elapsed: info.started().elapsed(),
-            request_size: self.count.read().or(info.declared_size()),
-            response_size: self.response_size,
-            error: error.or(kept.as_deref()),
-            request: &info,
+            elapsed: self.info.started().elapsed(),
+            request_size: progress.request_bytes.read().or(self.info.declared_size()),
+            response_size: progress.response_size,
+            error: error.or(progress.error.as_deref()),
+            request: self.info,
         };
-        info.span().in_scope(|| observation.on_end(&outcome));
-    }
-}
-
-impl<O: Observation> Drop for Active<O> {
-    fn drop(&mut self) {
-        let ending = if std::thread::panicking() {
-            Ending::Panicked
+        if thread::panicking() {
+            // A second panic that leaves a destructor would end the process.
+            quietly(|| observation.on_end(&outcome));
         } else {
-            Ending::Cancelled
-        };
-        self.end(ending, None);
+            observation.on_end(&outcome);
+        }
     }
 }

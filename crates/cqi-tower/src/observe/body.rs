@@ -24,9 +24,10 @@ pin_project! {
     impl<B, O: Observation> PinnedDrop for ResponseBody<B, O> {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
-            if this.inner.is_some() {
-                this.active.enter(|| this.inner.set(None));
-            }
+            this.active.enter(|request| {
+                request.run(|| this.inner.set(None));
+                request.abandon();
+            });
         }
     }
 }
@@ -49,26 +50,24 @@ impl<B: Body, O: Observation> Body for ResponseBody<B, O> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let mut this = self.project();
-        let Some(mut inner) = this.inner.as_mut().as_pin_mut() else {
-            return Poll::Ready(None);
-        };
-        let polled = ready!(this.active.enter(|| inner.as_mut().poll_frame(cx)));
-        match &polled {
-            Some(Ok(frame)) => {
+        this.active.enter(|request| {
+            let polled = ready!(request.run(|| poll_frame(this.inner.as_mut(), cx)));
+            if let Some(Ok(frame)) = &polled {
                 if let Some(data) = frame.data_ref() {
-                    this.active.data(data.remaining());
+                    request.data(data.remaining());
                 } else if let Some(trailers) = frame.trailers_ref() {
-                    this.active.trailers(trailers);
-                }
-                // A server need not ask again where nothing more can come.
-                if frame.is_trailers() || inner.is_end_stream() || this.active.is_satisfied() {
-                    this.active.end(Ending::Complete, None);
+                    request.trailers(trailers);
                 }
             }
-            Some(Err(_)) => this.active.end(Ending::BodyError, None),
-            None => this.active.end(Ending::Complete, None),
-        }
-        Poll::Ready(polled)
+            if matches!(polled, Some(Err(_))) {
+                request.end(Ending::BodyError);
+            } else if request.is_satisfied() {
+                request.end(Ending::Complete);
+            } else if this.inner.is_none() {
+                request.end_of_body();
+            }
+            Poll::Ready(polled)
+        })
     }
 
     fn is_end_stream(&self) -> bool {
@@ -80,6 +79,24 @@ impl<B: Body, O: Observation> Body for ResponseBody<B, O> {
             .as_ref()
             .map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
     }
+}
+
+type PollFrame<B> = Poll<Option<Result<Frame<<B as Body>::Data>, <B as Body>::Error>>>;
+
+/// Polls a body, and drops it at once when nothing more can come: a server need not ask again.
+fn poll_frame<B: Body>(mut body: Pin<&mut Option<B>>, cx: &mut Context<'_>) -> PollFrame<B> {
+    let Some(mut inner) = body.as_mut().as_pin_mut() else {
+        return Poll::Ready(None);
+    };
+    let polled = ready!(inner.as_mut().poll_frame(cx));
+    let over = match &polled {
+        Some(Ok(frame)) => frame.is_trailers() || inner.is_end_stream(),
+        Some(Err(_)) | None => true,
+    };
+    if over {
+        body.set(None);
+    }
+    Poll::Ready(polled)
 }
 
 impl<B: Default, O: Observation> Default for ResponseBody<B, O> {

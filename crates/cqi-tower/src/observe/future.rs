@@ -8,6 +8,7 @@ use pin_project_lite::pin_project;
 
 use super::active::Active;
 use super::body::ResponseBody;
+use crate::poll_once::poll_once;
 use crate::{Ending, Observation};
 
 pin_project! {
@@ -25,9 +26,10 @@ pin_project! {
     impl<F, O: Observation> PinnedDrop for ResponseFuture<F, O> {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
-            if this.inner.is_some() {
-                this.active.enter(|| this.inner.set(None));
-            }
+            this.active.enter(|request| {
+                request.run(|| this.inner.set(None));
+                request.abandon();
+            });
         }
     }
 }
@@ -50,23 +52,18 @@ where
     type Output = Result<Response<ResponseBody<B, O>>, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
-        let Some(inner) = this.inner.as_mut().as_pin_mut() else {
-            // Polled again after it was ready, against the contract of futures.
-            return Poll::Pending;
-        };
-        let result = ready!(this.active.enter(|| inner.poll(cx)));
-        this.active.enter(|| this.inner.set(None));
-        Poll::Ready(match result {
-            Ok(mut response) => {
-                this.active.head(&mut response);
-                let active = this.active.take();
-                Ok(response.map(|body| ResponseBody::new(body, active)))
+        let this = self.project();
+        let polled = this.active.enter(|request| {
+            let mut result = ready!(request.run(|| poll_once(this.inner, cx)));
+            match &mut result {
+                Ok(response) => request.head(response),
+                Err(_) => request.end(Ending::ServiceError),
             }
-            Err(error) => {
-                this.active.end(Ending::ServiceError, None);
-                Err(error)
-            }
+            Poll::Ready(result)
+        });
+        polled.map_ok(|response| {
+            let active = this.active.take();
+            response.map(|body| ResponseBody::new(body, active))
         })
     }
 }

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Buf as _;
+use http::Request;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
@@ -33,35 +34,33 @@ impl Count {
 }
 
 pub(crate) mod sealed {
+    use http::Request;
+
     use super::Count;
 
     pub trait Wrap<B> {
         type Body;
 
-        fn wrap(body: B) -> (Self::Body, Count);
+        fn wrap(request: Request<B>) -> (Request<Self::Body>, Count);
     }
 }
 
 impl<B: Body> sealed::Wrap<B> for Unchanged {
     type Body = B;
 
-    fn wrap(body: B) -> (B, Count) {
-        (body, Count::default())
+    fn wrap(request: Request<B>) -> (Request<B>, Count) {
+        (request, Count::default())
     }
 }
 
 impl<B: Body> sealed::Wrap<B> for Counted {
     type Body = CountedBody<B>;
 
-    fn wrap(body: B) -> (CountedBody<B>, Count) {
-        let bytes = Arc::new(AtomicU64::new(0));
-        (
-            CountedBody {
-                inner: body,
-                bytes: Arc::clone(&bytes),
-            },
-            Count(Some(bytes)),
-        )
+    fn wrap(request: Request<B>) -> (Request<CountedBody<B>>, Count) {
+        let count = Arc::new(AtomicU64::new(0));
+        let bytes = Arc::clone(&count);
+        let request = request.map(|inner| CountedBody { inner, bytes });
+        (request, Count(Some(count)))
     }
 }
 

@@ -65,11 +65,9 @@ where
     fn call(&mut self, mut request: Request<A>) -> Self::Future {
         let mut info = RequestInfo::new(&request, &self.shared.quiet);
         let observation = self.shared.observer.on_request(&mut request, &mut info);
-        let (parts, body) = request.into_parts();
-        let (body, count) = R::wrap(body);
-        let active = Active::new(info, observation, count);
-        let request = Request::from_parts(parts, body);
-        let inner = active.enter(|| self.inner.call(request));
+        let (request, count) = R::wrap(request);
+        let mut active = Active::new(info, observation, count);
+        let inner = active.enter(|active| active.run(|| self.inner.call(request)));
         ResponseFuture::new(inner, active)
     }
 }

@@ -1,5 +1,5 @@
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::{fmt, mem};
 
 use bytes::Bytes;
@@ -11,6 +11,7 @@ use pin_project_lite::pin_project;
 use super::RecoverBody;
 use super::recovery::Recovery;
 use crate::Protocol;
+use crate::poll_once::poll_once;
 
 pin_project! {
     /// The future of a [`Recover`](crate::Recover).
@@ -67,12 +68,10 @@ where
     type Output = Result<Response<RecoverBody<B>>, E>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.as_mut().project();
+        let this = self.as_mut().project();
         let polled = match this.failed.take() {
             Some(error) => Err(error),
-            None => this
-                .recovery
-                .run("future", || poll_once(this.inner.as_mut(), cx)),
+            None => this.recovery.run("future", || poll_once(this.inner, cx)),
         };
         match polled {
             Ok(polled) => polled.map_ok(|response| {
@@ -86,17 +85,6 @@ where
             }
         }
     }
-}
-
-/// Polls a future and drops it once it is ready.
-fn poll_once<F: Future>(mut future: Pin<&mut Option<F>>, cx: &mut Context<'_>) -> Poll<F::Output> {
-    let Some(inner) = future.as_mut().as_pin_mut() else {
-        // Polled again after it was ready, against the contract of futures.
-        return Poll::Pending;
-    };
-    let output = ready!(inner.poll(cx));
-    future.set(None);
-    Poll::Ready(output)
 }
 
 impl<F> fmt::Debug for RecoverFuture<F> {

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use super::capture::Capture;
+use crate::unwind::discard;
 
 /// A panic that a [`RecoverLayer`](crate::RecoverLayer) caught.
 ///
@@ -79,7 +80,7 @@ fn message(payload: Box<dyn Any + Send>) -> Cow<'static, str> {
     match payload.downcast::<String>() {
         Ok(text) => (*text).into(),
         Err(payload) => {
-            super::recovery::discard(payload);
+            discard(payload);
             "the payload is no text".into()
         }
     }

@@ -1,6 +1,4 @@
-use std::any::Any;
 use std::fmt;
-use std::mem::ManuallyDrop;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 
@@ -8,6 +6,7 @@ use cqi_errors::Error;
 
 use super::Panic;
 use super::capture::{Capture, Catching};
+use crate::unwind::quietly;
 
 /// Runs what may panic, and reports it if it does.
 #[derive(Clone, Default)]
@@ -78,17 +77,4 @@ fn swallowed(capture: &Capture) {
             "a panic was caught inside the handler"
         );
     });
-}
-
-fn quietly(work: impl FnOnce()) {
-    if let Err(payload) = panic::catch_unwind(AssertUnwindSafe(work)) {
-        discard(payload);
-    }
-}
-
-/// Drops a payload, whose destructor may panic too, with a payload that is best left alone.
-pub(super) fn discard(payload: Box<dyn Any + Send>) {
-    if let Err(payload) = panic::catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-        let _ = ManuallyDrop::new(payload);
-    }
 }
