@@ -65,6 +65,11 @@ pub fn find_binaries() -> Result<PathBuf> {
 
 /// Finds a program beside PostgreSQL's, or installs the package of that name; blocks.
 pub(crate) fn find_program(name: &str) -> Result<PathBuf> {
+    find_tool(name, name)
+}
+
+/// Finds a program, or installs the package that has it; blocks.
+pub(crate) fn find_tool(name: &str, package: &str) -> Result<PathBuf> {
     let find = || {
         let path = std::env::var_os("PATH").unwrap_or_default();
         std::env::split_paths(&path)
@@ -75,8 +80,8 @@ pub(crate) fn find_program(name: &str) -> Result<PathBuf> {
     if let Some(program) = find() {
         return Ok(program);
     }
-    install(name)?;
-    find().ok_or_else(|| missing(name))
+    install(package)?;
+    find().ok_or_else(|| missing(package))
 }
 
 fn binaries() -> Option<PathBuf> {

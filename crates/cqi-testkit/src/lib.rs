@@ -11,6 +11,9 @@ mod install;
 mod pgbouncer;
 mod postgres;
 mod process;
+#[cfg(feature = "prometheus")]
+#[cfg_attr(docsrs, doc(cfg(feature = "prometheus")))]
+pub mod prometheus;
 mod proxy;
 mod run;
 mod supervisor;
@@ -20,4 +23,7 @@ mod wait;
 pub use discovery::{Source, find_binaries};
 pub use pgbouncer::{Backend, PgBouncer, PgBouncerBuilder};
 pub use postgres::{Database, Postgres, PostgresBuilder};
+#[cfg(feature = "prometheus")]
+#[cfg_attr(docsrs, doc(cfg(feature = "prometheus")))]
+pub use prometheus::Prometheus;
 pub use proxy::{Proxy, ProxyBuilder};

@@ -4,6 +4,8 @@
 mod pgbouncer;
 mod postgres;
 mod processes;
+#[cfg(feature = "prometheus")]
+mod prometheus;
 mod proxy;
 mod proxy_faults;
 #[cfg(feature = "tls")]
