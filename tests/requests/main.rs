@@ -2,6 +2,7 @@
 //! whatever a client does.
 #![allow(clippy::unwrap_used, reason = "what a test prepares must succeed")]
 
+mod agreement;
 mod grpc;
 mod http_service;
 mod recorder;

@@ -20,11 +20,16 @@ pub(crate) struct Book {
 pub(crate) struct End {
     pub(crate) request_id: Option<String>,
     pub(crate) trace_id: Option<String>,
+    /// Whether logs and traces leave it out.
+    pub(crate) quiet: bool,
     pub(crate) method: String,
     pub(crate) route: Option<String>,
     pub(crate) status: u16,
     pub(crate) grpc: Option<&'static str>,
+    pub(crate) grpc_method: Option<String>,
     pub(crate) ending: Ending,
+    /// Whether the service is at fault.
+    pub(crate) failed: bool,
 }
 
 impl Recorder {
@@ -56,11 +61,14 @@ impl Observation for Recorder {
         let end = End {
             request_id: request.request_id().map(text),
             trace_id: request.trace().map(|ids| format!("{:032x}", ids.trace_id)),
+            quiet: request.is_quiet(),
             method: request.method().to_string(),
             route: request.route().map(str::to_owned),
             status: outcome.status().as_u16(),
             grpc: outcome.grpc().map(cqi_tower::GrpcStatus::as_str),
+            grpc_method: outcome.grpc_method().map(str::to_owned),
             ending: outcome.ending,
+            failed: outcome.is_server_error(),
         };
         self.book().ended.push(end);
     }

@@ -21,6 +21,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use crate::agreement;
 use crate::grpc::frame;
 use crate::recorder::{End, Recorder};
 use crate::server::Servers;
@@ -60,6 +61,7 @@ fn each_of_ten_thousand_clients_that_hang_up_is_accounted_for() {
         servers.stop().await;
         telemetry.rest().await;
     });
+    agreement::check(&telemetry);
     let book = telemetry.recorder.book();
     for (ending, head) in [
         (Ending::Complete, true),

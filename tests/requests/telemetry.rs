@@ -4,16 +4,18 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use cqi_config::{LogConfig, MetricsConfig, ServiceConfig, TracingConfig};
+use cqi_log::LogLayer;
 use cqi_log::testing::Capture;
 use cqi_metrics::{Metrics, MetricsLayer};
 use cqi_tower::ObserveLayer;
 use cqi_trace::{TraceLayer, Tracing};
+use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
 use tracing::dispatcher::{self, DefaultGuard};
 
 use crate::recorder::Recorder;
 
-pub(crate) type Observers = (TraceLayer, MetricsLayer, Recorder);
+pub(crate) type Observers = (TraceLayer, LogLayer, MetricsLayer, Recorder);
 
 /// The telemetry of one service, and a runtime whose threads log to it.
 pub(crate) struct Telemetry {
@@ -48,6 +50,7 @@ impl Telemetry {
         .unwrap();
         let layer = ObserveLayer::new((
             TraceLayer::new(&tracing),
+            LogLayer::new(),
             MetricsLayer::new(&metrics).unwrap(),
             recorder.clone(),
         ));
@@ -76,6 +79,13 @@ impl Telemetry {
 
     pub(crate) fn block_on<F: Future>(&self, future: F) -> F::Output {
         self.runtime.block_on(future)
+    }
+
+    /// Returns the lines at the ends of requests, once all requests have ended.
+    pub(crate) fn access_lines(&self) -> Vec<Value> {
+        let mut lines = self.logs.lines();
+        lines.retain(|line| line["target"] == "cqi_log::request" && line["message"] == "request");
+        lines
     }
 
     /// Waits until no request is under way.
