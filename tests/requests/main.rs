@@ -4,6 +4,7 @@
 
 mod agreement;
 mod grpc;
+mod hostile;
 mod http_service;
 mod recorder;
 mod samples;

@@ -15,6 +15,11 @@ use crate::grpc::Calls;
 use crate::http_service;
 use crate::telemetry::Observers;
 
+/// Puts the layers around routes, in the one order.
+pub(crate) fn with_layers(routes: Router, layer: ObserveLayer<Observers>) -> Router {
+    routes.layer((layer, RecoverLayer::new()))
+}
+
 /// axum's server and tonic's, on ports that the system chose.
 #[derive(Debug)]
 pub(crate) struct Servers {
@@ -38,7 +43,7 @@ impl Servers {
 
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let http = listener.local_addr().unwrap();
-        let routes = routes.layer((layer.clone(), RecoverLayer::new()));
+        let routes = with_layers(routes, layer.clone());
         let serve = axum::serve(listener, routes).with_graceful_shutdown(until(stopped.clone()));
         tasks.spawn(async move { serve.await.unwrap() });
 

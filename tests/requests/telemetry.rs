@@ -50,7 +50,10 @@ impl Telemetry {
         .unwrap();
         let layer = ObserveLayer::new((
             TraceLayer::new(&tracing),
-            LogLayer::new(),
+            LogLayer::new()
+                .request_header("user-agent")
+                .request_header("authorization")
+                .response_header("content-type"),
             MetricsLayer::new(&metrics).unwrap(),
             recorder.clone(),
         ));
