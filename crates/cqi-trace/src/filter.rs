@@ -1,19 +1,20 @@
 //! Which spans are recorded.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+
+use opentelemetry_sdk::trace::SdkTracer;
 
 use tracing::dispatcher::WeakDispatch;
 use tracing::level_filters::LevelFilter;
 use tracing::subscriber::Interest;
 use tracing::{Dispatch, Metadata, span};
+use tracing_subscriber::Registry;
+use tracing_subscriber::filter::Filtered;
 use tracing_subscriber::layer::{Context, Filter, Layer};
 use tracing_subscriber::registry::LookupSpan as _;
-use tracing_subscriber::{Registry, filter};
 
+use crate::outage::Subscriber;
 use crate::spans::{SAMPLED, UNSAMPLED};
-
-/// The subscriber that a layer is part of, once it is; weak, since that owns the layer.
-type Subscriber = Arc<OnceLock<WeakDispatch>>;
 
 /// Lets through the spans that OpenTelemetry's layer shall see: those of recorded requests, and
 /// those outside of any request.
@@ -88,11 +89,14 @@ fn is_of_interest(metadata: &Metadata<'_>) -> bool {
 /// requests need their ids; and learns which subscriber there is.
 struct Keeper {
     subscriber: Subscriber,
+    /// The first subscriber of all layers of one [`Tracing`](crate::Tracing).
+    first: Subscriber,
 }
 
 impl Layer<Registry> for Keeper {
     fn on_register_dispatch(&self, dispatch: &Dispatch) {
         let _ = self.subscriber.set(dispatch.downgrade());
+        let _ = self.first.set(dispatch.downgrade());
     }
 }
 
@@ -117,11 +121,26 @@ impl Filter<Registry> for Kept {
     }
 }
 
-/// Makes the layer that keeps unrecorded requests, and the filter of the recorded.
-pub(crate) fn layers() -> (impl Layer<Registry> + Send + Sync + use<>, Recorded) {
+/// Makes the layers of traces: without a tracer, only what keeps the ids of requests.
+pub(crate) fn layers(
+    tracer: Option<&SdkTracer>,
+    first: &Subscriber,
+) -> Box<dyn Layer<Registry> + Send + Sync> {
     let subscriber = Subscriber::default();
-    let recorded = Recorded {
+    let keeper = Keeper {
         subscriber: Arc::clone(&subscriber),
+        first: Arc::clone(first),
     };
-    (filter::Filtered::new(Keeper { subscriber }, Kept), recorded)
+    let keeper = Filtered::new(keeper, Kept);
+    let Some(tracer) = tracer else {
+        return Box::new(keeper);
+    };
+    let spans = tracing_opentelemetry::layer()
+        .with_tracer(tracer.clone())
+        .with_context_activation(false)
+        .with_location(false)
+        .with_threads(false)
+        .with_target(false)
+        .with_tracked_inactivity(false);
+    Box::new(keeper.and_then(Filtered::new(spans, Recorded { subscriber })))
 }

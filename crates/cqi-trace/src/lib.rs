@@ -1,17 +1,24 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod collector;
 mod context;
 mod decision;
+mod exporter;
 mod filter;
 mod ids;
 mod layer;
+mod outage;
+mod processor;
 mod propagation;
+mod queue;
+mod resource;
 mod spans;
 mod tracing;
 mod w3c;
 
-pub use crate::tracing::{TraceStats, Tracing};
+pub use crate::tracing::Tracing;
 pub use context::TraceContext;
 pub use layer::{RequestTrace, TraceLayer};
 pub use propagation::{extract, extract_event};
+pub use queue::TraceStats;

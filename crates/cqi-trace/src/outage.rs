@@ -1,0 +1,80 @@
+//! What is logged while spans are lost.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::dispatcher::{self, WeakDispatch};
+use tracing::{info, warn};
+
+/// The least time between two lines on the same outage.
+const BETWEEN_LINES: Duration = Duration::from_secs(60);
+
+/// The subscriber that a layer of traces is part of, once it is; weak, since that owns the layer.
+pub(crate) type Subscriber = Arc<OnceLock<WeakDispatch>>;
+
+/// Tells of lost spans, rarely: once when it begins, then at most once a minute, and when it is over.
+#[derive(Debug)]
+pub(crate) struct Outage {
+    endpoint: String,
+    subscriber: Subscriber,
+    /// The spans that were lost when a line last said so.
+    told: u64,
+    last: Option<Instant>,
+    /// Whether a line told of a batch that was not accepted, and none since of one that was.
+    failing: bool,
+}
+
+impl Outage {
+    pub(crate) fn new(endpoint: &str, subscriber: Subscriber) -> Self {
+        Self {
+            endpoint: endpoint.to_owned(),
+            subscriber,
+            told: 0,
+            last: None,
+            failing: false,
+        }
+    }
+
+    /// Notes that a batch was not accepted.
+    pub(crate) fn goes_on(&mut self, cause: &str, dropped: u64) {
+        self.failing |= self.warn(cause, dropped);
+    }
+
+    /// Notes that a batch was accepted; it is told where the outage was.
+    pub(crate) fn is_over(&mut self) {
+        if std::mem::take(&mut self.failing) {
+            let (endpoint, dropped) = (&self.endpoint, self.told);
+            self.log(|| {
+                info!(target: "cqi_trace", endpoint, dropped, "spans are exported again");
+            });
+        }
+    }
+
+    /// Notes how many spans were lost so far for whatever reason, such as a full queue.
+    pub(crate) fn tell_lost(&mut self, dropped: u64) {
+        self.warn("the queue was full: see tracing.queue_size", dropped);
+    }
+
+    /// Says whether it was time for a line.
+    fn warn(&mut self, error: &str, dropped: u64) -> bool {
+        let now = Instant::now();
+        let lately = |last| now.saturating_duration_since(last) < BETWEEN_LINES;
+        if dropped == self.told || self.last.is_some_and(lately) {
+            return false;
+        }
+        self.told = dropped;
+        self.last = Some(now);
+        let endpoint = &self.endpoint;
+        self.log(|| warn!(target: "cqi_trace", endpoint, dropped, error, "spans are lost"));
+        true
+    }
+
+    /// Logs where the layer of traces is, if anywhere: that is not the default of this thread unless it
+    /// is the process's.
+    fn log(&self, line: impl FnOnce()) {
+        if let Some(dispatch) = self.subscriber.get().and_then(WeakDispatch::upgrade) {
+            dispatcher::with_default(&dispatch, line);
+        }
+    }
+}
