@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 /// use cqi_tower::GrpcStatus;
 ///
 /// assert_eq!(GrpcStatus::from_code(5).to_string(), "NOT_FOUND");
-/// assert_eq!(GrpcStatus::from_code(404), GrpcStatus::UNKNOWN);
+/// assert_eq!(GrpcStatus::from_code(99), GrpcStatus::UNKNOWN);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct GrpcStatus(u8);

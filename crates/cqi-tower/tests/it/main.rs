@@ -1,2 +1,9 @@
-//! The layers through their public API.
+//! The layers through their public API, in process and on real servers.
 #![allow(clippy::unwrap_used, reason = "what a test prepares must succeed")]
+
+mod endings;
+mod logged;
+mod recorder;
+mod recover;
+mod reject;
+mod script;
