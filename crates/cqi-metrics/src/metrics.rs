@@ -6,7 +6,7 @@ use cqi_errors::Result;
 /// The metrics of a service; a handle that is cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Metrics {
-    _inner: Arc<()>,
+    inner: Arc<(MetricsConfig, ServiceConfig)>,
 }
 
 impl Metrics {
@@ -14,9 +14,17 @@ impl Metrics {
     ///
     /// # Errors
     /// None yet.
-    pub fn new(_config: &MetricsConfig, _service: &ServiceConfig) -> Result<Self> {
+    pub fn new(config: &MetricsConfig, service: &ServiceConfig) -> Result<Self> {
         Ok(Self {
-            _inner: Arc::new(()),
+            inner: Arc::new((config.clone(), service.clone())),
         })
+    }
+
+    pub(crate) fn config(&self) -> &MetricsConfig {
+        &self.inner.0
+    }
+
+    pub(crate) fn encode(&self, out: &mut String) {
+        out.push_str("# EOF\n");
     }
 }

@@ -1,0 +1,26 @@
+use crate::{Format, Metrics, text};
+
+impl Metrics {
+    /// Writes all metrics down, as a scrape answers.
+    ///
+    /// Values that are read at the scrape are read now, one after the other; one that blocks blocks
+    /// this call.
+    ///
+    /// ```
+    /// use cqi_config::{MetricsConfig, ServiceConfig};
+    /// use cqi_metrics::{Format, Metrics};
+    ///
+    /// let metrics = Metrics::new(&MetricsConfig::default(), &ServiceConfig::default())?;
+    /// assert!(metrics.render(Format::OpenMetrics).ends_with("# EOF\n"));
+    /// # Ok::<(), cqi_errors::Error>(())
+    /// ```
+    #[must_use]
+    pub fn render(&self, format: Format) -> String {
+        let mut open_metrics = String::new();
+        self.encode(&mut open_metrics);
+        match format {
+            Format::OpenMetrics => open_metrics,
+            Format::Text => text::convert(&open_metrics),
+        }
+    }
+}
