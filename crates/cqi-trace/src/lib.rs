@@ -14,6 +14,9 @@ mod propagation;
 mod queue;
 mod resource;
 mod spans;
+#[cfg(feature = "testing")]
+#[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
+pub mod testing;
 mod tracing;
 mod w3c;
 

@@ -1,0 +1,23 @@
+use std::time::Duration;
+
+/// How a [`Collector`](super::Collector) misbehaves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fault {
+    /// Not at all.
+    #[default]
+    None,
+    /// Answers each export so much later; spans count as received when it answers.
+    Slow(Duration),
+    /// Takes exports and never answers.
+    Silent,
+    /// Closes the connection in the middle of each export.
+    HangUp,
+    /// Answers each export with an error that a sender may try again after: gRPC's `UNAVAILABLE`,
+    /// HTTP's 503.
+    Unavailable,
+    /// Answers each export with an error that is final: gRPC's `INVALID_ARGUMENT`, HTTP's 400.
+    Refuse,
+    /// Takes each export but for so many of its spans, as OTLP's partial success has it.
+    Partial(u32),
+}
