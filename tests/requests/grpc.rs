@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::future::{Ready, pending};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::{Buf as _, BufMut as _, Bytes};
 use futures_util::stream::{self, BoxStream, StreamExt as _};
@@ -117,6 +118,16 @@ async fn answer(request: Request<Body>) -> Response<Body> {
                 reply(Ok(chunks.boxed() as Chunks))
             };
             grpc.server_streaming(service_fn(chunks), request).await
+        }
+        "Endless" => {
+            let endless = |_: tonic::Request<Bytes>| {
+                let ticks = stream::repeat(()).then(async |()| {
+                    tokio::time::sleep(Duration::from_micros(200)).await;
+                    Ok(Bytes::from_static(b"tick"))
+                });
+                reply(Ok(ticks.boxed() as Chunks))
+            };
+            grpc.server_streaming(service_fn(endless), request).await
         }
         "Upload" => {
             let upload = |call: tonic::Request<Streaming<Bytes>>| async move {

@@ -25,6 +25,10 @@ pub(crate) fn routes() -> Router {
         .route("/stuck", get(std::future::pending::<()>))
         .route("/upload", post(async |body: Bytes| body.len().to_string()))
         .route("/status/{code}", any(status))
+        .route(
+            "/missing",
+            get(async || -> Result<()> { Err(Error::not_found("asset", "btc")) }),
+        )
         .route("/fail", get(fail))
         .route("/panic", get(panic))
         .route(

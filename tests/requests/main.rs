@@ -3,9 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "what a test prepares must succeed")]
 
 mod agreement;
+mod client;
 mod grpc;
 mod hostile;
 mod http_service;
+mod outcomes;
 mod recorder;
 mod samples;
 mod server;

@@ -91,6 +91,13 @@ impl Telemetry {
         lines
     }
 
+    /// Waits until so many requests have started.
+    pub(crate) async fn started(&self, count: usize) {
+        while self.recorder.book().started < count {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
     /// Waits until no request is under way.
     pub(crate) async fn rest(&self) {
         let rest = async {
