@@ -9,14 +9,16 @@ use cqi_errors::{Error, Kind, Result};
 use tracing::Dispatch;
 use tracing_subscriber::filter::Filtered;
 use tracing_subscriber::layer::SubscriberExt as _;
-use tracing_subscriber::{Layer, Registry, reload};
+use tracing_subscriber::{Layer, Registry};
 
 use crate::LogGuard;
-use crate::filter::{Alone, Levels};
+use crate::filter::Levels;
 use crate::keys::Style;
 use crate::layer::LineLayer;
 use crate::line::Form;
+use crate::live_filter::{Alone, LiveFilter};
 use crate::output::Output;
+use crate::spans::Spans;
 use crate::text::Text;
 
 type BoxLayer = Box<dyn Layer<Registry> + Send + Sync>;
@@ -138,20 +140,21 @@ impl Builder {
             form,
             style,
             output: Arc::clone(&output),
+            spans: Spans::new(),
             dispatch: OnceLock::new(),
         };
-        let (filter, handle) = reload::Layer::new(levels);
+        let filter = LiveFilter::new(levels);
         let mut layers: BoxLayer = if self.layers.is_empty() {
-            Box::new(lines.and_then(Alone(filter)))
+            Box::new(lines.and_then(Alone(filter.clone())))
         } else {
-            Box::new(Filtered::new(lines, filter))
+            Box::new(Filtered::new(lines, filter.clone()))
         };
         // A `Vec` of layers would keep `on_register_dispatch` to itself, so they are stacked.
         for layer in self.layers {
             layers = Box::new(layers.and_then(layer));
         }
         let dispatch = Dispatch::new(Registry::default().with(layers));
-        let guard = LogGuard::new(output, &dispatch, handle, &log.level);
+        let guard = LogGuard::new(output, &dispatch, filter, &log.level);
         Ok((dispatch, guard))
     }
 }

@@ -1,13 +1,13 @@
 //! The fields of a span or an event, rendered once.
 
 /// Rendered fields: `,"name":value` each in JSON, ` name=value` in text. Names are unique.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Fields {
     bytes: Vec<u8>,
     entries: Vec<Entry>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Entry {
     name: &'static str,
     start: usize,
@@ -20,6 +20,26 @@ impl Fields {
             bytes: Vec::new(),
             entries: Vec::new(),
         }
+    }
+
+    /// Makes buffers that most spans fit into.
+    pub(crate) fn roomy() -> Self {
+        Self {
+            bytes: Vec::with_capacity(256),
+            entries: Vec::with_capacity(8),
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+
+    /// Takes over the fields of another, in place of its own.
+    pub(crate) fn copy_from(&mut self, other: &Self) {
+        self.clear();
+        self.bytes.extend_from_slice(&other.bytes);
+        self.entries.extend_from_slice(&other.entries);
     }
 
     pub(crate) fn clear(&mut self) {

@@ -1,11 +1,9 @@
 //! Which spans and events are logged.
 
 use cqi_errors::{Error, Result};
+use tracing::Metadata;
 use tracing::level_filters::LevelFilter;
-use tracing::subscriber::Interest;
-use tracing::{Metadata, Subscriber};
 use tracing_subscriber::filter::Targets;
-use tracing_subscriber::layer::{Context, Filter, Layer};
 
 const LEVELS: [(&str, LevelFilter); 6] = [
     ("off", LevelFilter::OFF),
@@ -91,56 +89,16 @@ impl Levels {
         })
     }
 
-    fn allows(&self, metadata: &Metadata<'_>) -> bool {
+    /// Says up to which level anything passes.
+    pub(crate) fn loudest(&self) -> LevelFilter {
+        self.loudest
+    }
+
+    pub(crate) fn allows(&self, metadata: &Metadata<'_>) -> bool {
         (metadata.is_span() && *metadata.level() <= self.spans)
             || self
                 .targets
                 .would_enable(metadata.target(), metadata.level())
-    }
-}
-
-impl<S: Subscriber> Filter<S> for Levels {
-    fn enabled(&self, metadata: &Metadata<'_>, _: &Context<'_, S>) -> bool {
-        self.allows(metadata)
-    }
-
-    /// Never says `always`. Beside other layers, a mere question such as `log_enabled!` leaves its
-    /// answer in tracing-subscriber's thread state, where the next line would find it: so each
-    /// line must be asked about too.
-    fn callsite_enabled(&self, metadata: &'static Metadata<'static>) -> Interest {
-        if self.allows(metadata) {
-            Interest::sometimes()
-        } else {
-            Interest::never()
-        }
-    }
-
-    fn max_level_hint(&self) -> Option<LevelFilter> {
-        Some(self.loudest)
-    }
-}
-
-/// Lets the levels decide for all, where there is no other layer: what they hide does not happen.
-///
-/// It forwards no more than the questions; as a layer, a reloadable filter takes its lock for each
-/// event besides.
-pub(crate) struct Alone<F>(pub(crate) F);
-
-impl<S: Subscriber, F: Filter<S> + 'static> Layer<S> for Alone<F> {
-    fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
-        if self.0.callsite_enabled(metadata).is_never() {
-            Interest::never()
-        } else {
-            Interest::always()
-        }
-    }
-
-    fn enabled(&self, metadata: &Metadata<'_>, context: Context<'_, S>) -> bool {
-        self.0.enabled(metadata, &context)
-    }
-
-    fn max_level_hint(&self) -> Option<LevelFilter> {
-        self.0.max_level_hint()
     }
 }
 

@@ -3,12 +3,12 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use cqi_errors::{Error, Result, ResultExt as _};
+use cqi_errors::{Error, Result};
 use tracing::Dispatch;
 use tracing::dispatcher::{self, WeakDispatch};
-use tracing_subscriber::{Registry, reload};
 
 use crate::filter::Levels;
+use crate::live_filter::LiveFilter;
 use crate::output::{LogStats, Output};
 
 /// The owner's hold on a logger: changes its levels, reopens its file, counts its lines.
@@ -20,7 +20,7 @@ use crate::output::{LogStats, Output};
 pub struct LogGuard {
     output: Arc<Output>,
     dispatch: WeakDispatch,
-    filter: reload::Handle<Levels, Registry>,
+    filter: LiveFilter,
     level: Mutex<String>,
 }
 
@@ -28,7 +28,7 @@ impl LogGuard {
     pub(crate) fn new(
         output: Arc<Output>,
         dispatch: &Dispatch,
-        filter: reload::Handle<Levels, Registry>,
+        filter: LiveFilter,
         level: &str,
     ) -> Self {
         Self {
@@ -62,8 +62,7 @@ impl LogGuard {
         })?;
         // While a process has but one subscriber, what callsites remember is renewed from this
         // thread's default, which may be another or none.
-        dispatcher::with_default(&dispatch, || self.filter.reload(levels))
-            .context("set the log level")?;
+        dispatcher::with_default(&dispatch, || self.filter.set(levels));
         self.announce_level();
         directives.clone_into(&mut told);
         Ok(())

@@ -8,14 +8,14 @@ use tracing::{Dispatch, Event, Level, Metadata};
 use tracing_subscriber::Layer;
 use tracing_subscriber::Registry;
 use tracing_subscriber::layer::Context;
-use tracing_subscriber::registry::{LookupSpan as _, SpanRef};
+use tracing_subscriber::registry::LookupSpan as _;
 
-use crate::fields::Fields;
 use crate::json;
 use crate::keys::Style;
 use crate::line::{Form, Scratch};
 use crate::output::{Output, Unwritten};
 use crate::renderer::{Renderer, Source};
+use crate::spans::Spans;
 use crate::trace_ids::TraceIds;
 
 /// Renders spans once, and writes each event with the spans around it.
@@ -25,15 +25,9 @@ pub(crate) struct LineLayer {
     pub(crate) form: Form,
     pub(crate) style: Style,
     pub(crate) output: Arc<Output>,
+    pub(crate) spans: Spans,
     /// The subscriber this layer is part of; weak, since that owns the layer.
     pub(crate) dispatch: OnceLock<WeakDispatch>,
-}
-
-/// What a span keeps for the lines inside it.
-struct SpanData {
-    fields: Fields,
-    /// The ids of the span itself, once they were looked for.
-    ids: OnceLock<Option<TraceIds>>,
 }
 
 impl Layer<Registry> for LineLayer {
@@ -42,33 +36,34 @@ impl Layer<Registry> for LineLayer {
     }
 
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, ctx: Context<'_, Registry>) {
-        let data = Scratch::with(|scratch| {
+        Scratch::with(|scratch| {
             let mut renderer = Renderer::new(&self.style, scratch, Source::Span);
             attributes.record(&mut renderer);
-            let named = renderer.trace_ids();
-            SpanData {
-                fields: scratch.fields.clone(),
-                ids: named.map_or_else(OnceLock::new, |ids| OnceLock::from(Some(ids))),
+            let ids = renderer.trace_ids();
+            // A span that the registry knows and does not hide from this layer is told to close.
+            if let Some(span) = ctx.span(id) {
+                let parent = span.parent().map(|parent| parent.id());
+                self.spans.open(id, parent, &scratch.fields, ids);
             }
         });
-        if let Some(span) = ctx.span(id) {
-            span.extensions_mut().replace(data);
-        }
     }
 
-    fn on_record(&self, id: &Id, values: &Record<'_>, ctx: Context<'_, Registry>) {
+    fn on_record(&self, id: &Id, values: &Record<'_>, _: Context<'_, Registry>) {
         Scratch::with(|scratch| {
             let mut renderer = Renderer::new(&self.style, scratch, Source::Span);
             values.record(&mut renderer);
             let ids = renderer.trace_ids();
-            let Some(span) = ctx.span(id) else { return };
-            if let Some(data) = span.extensions_mut().get_mut::<SpanData>() {
-                data.fields.merge(&scratch.fields);
+            self.spans.update(id, |span| {
+                span.fields.merge(&scratch.fields);
                 if ids.is_some() {
-                    data.ids = OnceLock::from(ids);
+                    span.ids = Some(ids);
                 }
-            }
+            });
         });
+    }
+
+    fn on_close(&self, id: Id, _: Context<'_, Registry>) {
+        self.spans.close(&id);
     }
 
     fn on_event(&self, event: &Event<'_>, ctx: Context<'_, Registry>) {
@@ -132,48 +127,59 @@ impl LineLayer {
         } else {
             event.parent()?
         };
-        if let Some(span) = ctx.span(id) {
-            return self.collect(scratch, span);
+        if self.spans.contains(id) {
+            return self.collect(scratch, id);
         }
         // The levels hide this span from us, though not from other layers: take its ids and what
         // is around it.
         let dispatch = self.dispatch.get()?.upgrade()?;
-        self.collect(scratch, dispatch.downcast_ref::<Registry>()?.span(id)?)
-    }
-
-    fn collect(&self, scratch: &mut Scratch, innermost: SpanRef<'_, Registry>) -> Option<TraceIds> {
+        let registry = dispatch.downcast_ref::<Registry>()?;
+        let mut next = registry.span(id);
         let mut ids = None;
-        let mut next = Some(innermost);
         while let Some(span) = next {
-            let known = {
-                let extensions = span.extensions();
-                let data = extensions.get::<SpanData>();
-                if let Some(data) = data {
-                    scratch.scope.add(&data.fields, &scratch.fields);
-                }
-                data.and_then(|data| data.ids.get().copied())
-            };
-            if ids.is_none() {
-                ids = known.unwrap_or_else(|| self.find_ids(&span));
+            if self.spans.contains(&span.id()) {
+                return ids.or(self.collect(scratch, &span.id()));
             }
+            ids = ids.or_else(|| self.find_ids(&span.id()));
             next = span.parent();
         }
         ids
     }
 
-    /// Asks OpenTelemetry for the ids of a span, and remembers the answer for the lines to come.
-    fn find_ids(&self, span: &SpanRef<'_, Registry>) -> Option<TraceIds> {
-        #[cfg(feature = "otel")]
-        let found = self
-            .dispatch
-            .get()
-            .and_then(WeakDispatch::upgrade)
-            .and_then(|dispatch| crate::trace_ids::of_opentelemetry(&span.id(), &dispatch));
-        #[cfg(not(feature = "otel"))]
-        let found = None;
-        if let Some(data) = span.extensions().get::<SpanData>() {
-            let _ = data.ids.set(found);
+    /// Collects the fields of a span and of those around it.
+    fn collect(&self, scratch: &mut Scratch, innermost: &Id) -> Option<TraceIds> {
+        self.spans.visit(innermost, |_, span| {
+            scratch.scope.add(&span.fields, &scratch.fields);
+            true
+        });
+        loop {
+            let mut found = None;
+            let mut unknown = None;
+            self.spans.visit(innermost, |id, span| {
+                match span.ids {
+                    None => unknown = Some(id.clone()),
+                    Some(ids) => found = ids,
+                }
+                unknown.is_none() && found.is_none()
+            });
+            let Some(id) = unknown else { return found };
+            let ids = self.find_ids(&id);
+            self.spans.update(&id, |span| span.ids = Some(ids));
         }
-        found
+    }
+
+    /// Asks OpenTelemetry for the ids of a span.
+    #[cfg_attr(
+        not(feature = "otel"),
+        expect(clippy::unused_self, reason = "there is nobody to ask")
+    )]
+    fn find_ids(&self, id: &Id) -> Option<TraceIds> {
+        #[cfg(feature = "otel")]
+        return crate::trace_ids::of_opentelemetry(id, &self.dispatch.get()?.upgrade()?);
+        #[cfg(not(feature = "otel"))]
+        {
+            let _ = id;
+            None
+        }
     }
 }

@@ -9,12 +9,14 @@ mod json;
 mod keys;
 mod layer;
 mod line;
+mod live_filter;
 mod output;
 mod redact;
 mod renderer;
 #[cfg(feature = "tower")]
 mod request;
 mod scope;
+mod spans;
 mod text;
 mod timestamp;
 mod trace_ids;

@@ -3,7 +3,7 @@
 use std::array;
 use std::error::Error as StdError;
 
-use cqi_tower::{Ending, Outcome, Protocol, RequestInfo};
+use cqi_tower::{Ending, GrpcStatus, Outcome, Protocol, RequestInfo};
 use http::HeaderName;
 use tracing::field::{Field, Value, display};
 use tracing::{Event, Level, Span, debug, info_span};
@@ -123,7 +123,7 @@ impl Lines {
             .filter(|_| request.protocol() == Protocol::Http);
         let status = outcome.status().as_u16();
         let grpc_method = outcome.grpc_method();
-        let grpc_status = grpc.map(|status| status.as_str());
+        let grpc_status = grpc.map(GrpcStatus::as_str);
         let duration_ms = outcome.elapsed.as_micros() as f64 / 1e3;
         let ending = (outcome.ending != Ending::Complete).then(|| outcome.ending.as_str());
         let error = outcome
