@@ -1,6 +1,7 @@
 //! The layers through their public API.
 #![allow(clippy::unwrap_used, reason = "what a test prepares must succeed")]
 
+mod bounds;
 mod router;
 mod server;
 
