@@ -1,12 +1,13 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use cqi_errors::Kind;
 use cqi_testkit::Prometheus;
 use cqi_testkit::prometheus::{Health, ScrapeFormat, check_metrics};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 const OPEN_METRICS: &str = "\
@@ -158,4 +159,20 @@ async fn promtool_complains_of_syntax_and_names() {
         check_metrics(OPEN_METRICS).await.unwrap_err().kind(),
         Kind::InvalidInput
     );
+}
+
+#[tokio::test]
+async fn it_ends_with_its_handle() {
+    let prometheus = Prometheus::start(["127.0.0.1:1"]).await.unwrap();
+    let addr = prometheus.url().replace("http://", "");
+    assert!(std::net::TcpStream::connect(&addr).is_ok());
+    drop(prometheus);
+    let gone = async {
+        while TcpStream::connect(&addr).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), gone)
+        .await
+        .unwrap();
 }
