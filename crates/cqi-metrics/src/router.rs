@@ -20,7 +20,8 @@ impl Metrics {
     /// ```
     ///
     /// # Panics
-    /// Merging panics, as axum has it, where the service has a route of that path.
+    /// Where axum takes `metrics.path` for no path: it would not pass validation, or a segment begins
+    /// with `:` or `*`. Merging panics where the service has a route of that path.
     pub fn router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
         Router::new().route_service(&self.config().path, self.service())
     }

@@ -73,14 +73,10 @@ impl Metrics {
 }
 
 fn cannot_listen(addr: SocketAddr, error: std::io::Error) -> Error {
-    Error::new(
-        Kind::of(&error),
-        format!(
-            "cannot serve metrics on {addr}: choose another metrics.host or metrics.port \
-             (0 lets the system choose the port), or set metrics.enabled to false"
-        ),
-    )
-    .with_source(error)
+    let message = format!(
+        "cannot listen on {addr} for metrics (metrics.host and metrics.port; port 0 lets the system choose)"
+    );
+    Error::new(Kind::of(&error), message).with_source(error)
 }
 
 #[expect(clippy::disallowed_methods, reason = "the server joins or aborts it")]

@@ -24,7 +24,8 @@ const LIMIT: Duration = Duration::from_secs(10);
 /// the path; other methods with 405. The body of a request is not read.
 ///
 /// Metrics are read on a thread for blocking work, for one request at a time: a slow value that is
-/// read at the scrape delays scrapes, and nothing else. After 10 s the answer is 503.
+/// read at the scrape delays scrapes, and nothing else. After 10 s the answer is 503. One that never
+/// returns keeps its thread, and tokio waits for that when its runtime is dropped.
 ///
 /// # Panics
 /// Its future panics outside of a tokio runtime with its timer enabled.
