@@ -7,7 +7,6 @@ use std::sync::{Arc, OnceLock};
 use cqi_config::{LogConfig, LogFormat, LogOutput, ServiceConfig};
 use cqi_errors::{Error, Kind, Result};
 use tracing::Dispatch;
-use tracing_subscriber::filter::Filtered;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::{Layer, Registry};
 
@@ -16,7 +15,7 @@ use crate::filter::Levels;
 use crate::keys::Style;
 use crate::layer::LineLayer;
 use crate::line::Form;
-use crate::live_filter::{Alone, LiveFilter};
+use crate::live_filter::LiveFilter;
 use crate::output::Output;
 use crate::spans::Spans;
 use crate::text::Text;
@@ -136,19 +135,17 @@ impl Builder {
             _ => Form::json(&service.name),
         };
         let style = Style::new(form.escape(), &log.redact);
+        let filter = LiveFilter::new(levels);
         let lines = LineLayer {
+            filter: filter.clone(),
+            is_alone: self.layers.is_empty(),
             form,
             style,
             output: Arc::clone(&output),
             spans: Spans::new(),
             dispatch: OnceLock::new(),
         };
-        let filter = LiveFilter::new(levels);
-        let mut layers: BoxLayer = if self.layers.is_empty() {
-            Box::new(lines.and_then(Alone(filter.clone())))
-        } else {
-            Box::new(Filtered::new(lines, filter.clone()))
-        };
+        let mut layers: BoxLayer = Box::new(lines);
         // A `Vec` of layers would keep `on_register_dispatch` to itself, so they are stacked.
         for layer in self.layers {
             layers = Box::new(layers.and_then(layer));

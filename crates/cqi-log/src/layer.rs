@@ -3,16 +3,18 @@
 use std::sync::{Arc, OnceLock};
 
 use tracing::dispatcher::WeakDispatch;
+use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id, Record};
+use tracing::subscriber::Interest;
 use tracing::{Dispatch, Event, Level, Metadata};
 use tracing_subscriber::Layer;
 use tracing_subscriber::Registry;
 use tracing_subscriber::layer::Context;
-use tracing_subscriber::registry::LookupSpan as _;
 
 use crate::json;
 use crate::keys::Style;
 use crate::line::{Form, Scratch};
+use crate::live_filter::LiveFilter;
 use crate::output::{Output, Unwritten};
 use crate::renderer::{Renderer, Source};
 use crate::spans::Spans;
@@ -21,7 +23,13 @@ use crate::trace_ids::TraceIds;
 /// Renders spans once, and writes each event with the spans around it.
 ///
 /// No lock is held while a value is rendered: its `Debug` may log, or panic.
+///
+/// What the levels hide is sorted out here: beside other layers, a filter of tracing-subscriber's for
+/// this layer alone would look the span up whenever it is entered or left.
 pub(crate) struct LineLayer {
+    pub(crate) filter: LiveFilter,
+    /// Whether there is no other layer: then what the levels hide does not happen.
+    pub(crate) is_alone: bool,
     pub(crate) form: Form,
     pub(crate) style: Style,
     pub(crate) output: Arc<Output>,
@@ -35,20 +43,41 @@ impl Layer<Registry> for LineLayer {
         let _ = self.dispatch.set(dispatch.downgrade());
     }
 
+    fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
+        match (self.filter.learn(metadata), self.is_alone) {
+            (false, true) => Interest::never(),
+            // Asked each time, whatever the filters of other layers say of it.
+            (true, false) => Interest::sometimes(),
+            // Left to the other layers, if there are any.
+            (true, true) | (false, false) => Interest::always(),
+        }
+    }
+
+    fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, Registry>) -> bool {
+        !self.is_alone || self.filter.allows(metadata)
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        self.is_alone.then(|| self.filter.loudest())
+    }
+
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, ctx: Context<'_, Registry>) {
+        if !self.allows(attributes.metadata()) {
+            return;
+        }
         Scratch::with(|scratch| {
             let mut renderer = Renderer::new(&self.style, scratch, Source::Span);
             attributes.record(&mut renderer);
             let ids = renderer.trace_ids();
-            // A span that the registry knows and does not hide from this layer is told to close.
-            if let Some(span) = ctx.span(id) {
-                let parent = span.parent().map(|parent| parent.id());
-                self.spans.open(id, parent, &scratch.fields, ids);
-            }
+            let parent = self.parent(attributes, &ctx);
+            self.spans.open(id, parent, &scratch.fields, ids);
         });
     }
 
     fn on_record(&self, id: &Id, values: &Record<'_>, _: Context<'_, Registry>) {
+        if !self.spans.contains(id) {
+            return;
+        }
         Scratch::with(|scratch| {
             let mut renderer = Renderer::new(&self.style, scratch, Source::Span);
             values.record(&mut renderer);
@@ -79,6 +108,33 @@ impl Layer<Registry> for LineLayer {
 }
 
 impl LineLayer {
+    /// Says whether something that happens is logged; where there is no other layer, nothing else does.
+    fn allows(&self, metadata: &Metadata<'_>) -> bool {
+        self.is_alone || self.filter.allows(metadata)
+    }
+
+    /// Finds the span around a new one, other than those that the levels hide.
+    fn parent(&self, attributes: &Attributes<'_>, ctx: &Context<'_, Registry>) -> Option<Id> {
+        let current;
+        let around = if attributes.is_contextual() {
+            current = ctx.current_span();
+            current.id()?
+        } else {
+            attributes.parent()?
+        };
+        if self.spans.contains(around) {
+            return Some(around.clone());
+        }
+        let mut next = ctx.span(around);
+        while let Some(span) = next {
+            if self.spans.contains(&span.id()) {
+                return Some(span.id());
+            }
+            next = span.parent();
+        }
+        None
+    }
+
     fn line(
         &self,
         event: &Event<'_>,
@@ -86,6 +142,9 @@ impl LineLayer {
         ctx: &Context<'_, Registry>,
         source: Source,
     ) {
+        if !self.allows(metadata) {
+            return;
+        }
         let unwritten = Unwritten::new(&self.output);
         Scratch::with(|scratch| {
             event.record(&mut Renderer::new(&self.style, scratch, source));
@@ -130,11 +189,9 @@ impl LineLayer {
         if self.spans.contains(id) {
             return self.collect(scratch, id);
         }
-        // The levels hide this span from us, though not from other layers: take its ids and what
-        // is around it.
-        let dispatch = self.dispatch.get()?.upgrade()?;
-        let registry = dispatch.downcast_ref::<Registry>()?;
-        let mut next = registry.span(id);
+        // The levels hide this span, though not from other layers: take its ids and what is around
+        // it.
+        let mut next = ctx.span(id);
         let mut ids = None;
         while let Some(span) = next {
             if self.spans.contains(&span.id()) {

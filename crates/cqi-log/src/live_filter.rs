@@ -3,11 +3,9 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use tracing::Metadata;
 use tracing::level_filters::LevelFilter;
-use tracing::subscriber::Interest;
-use tracing::{Metadata, Subscriber};
 use tracing_core::callsite;
-use tracing_subscriber::layer::{Context, Filter, Layer};
 
 use crate::filter::Levels;
 
@@ -53,13 +51,18 @@ impl LiveFilter {
         callsite::rebuild_interest_cache();
     }
 
+    /// Says up to which level anything passes.
+    pub(crate) fn loudest(&self) -> LevelFilter {
+        self.read(Levels::loudest)
+    }
+
     fn read<T>(&self, read: impl FnOnce(&Levels) -> T) -> T {
         read(&self.0.levels.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Answers for a callsite, and remembers the answer. Only for what is static: the address of other
     /// metadata may be that of another one later, as it is with records of the `log` crate.
-    fn learn(&self, metadata: &'static Metadata<'static>) -> bool {
+    pub(crate) fn learn(&self, metadata: &'static Metadata<'static>) -> bool {
         // Under the lock, so that no answer from before a change is remembered after it.
         self.read(|levels| {
             let allowed = levels.allows(metadata);
@@ -84,7 +87,8 @@ impl LiveFilter {
         })
     }
 
-    fn allows(&self, metadata: &Metadata<'_>) -> bool {
+    /// Says whether a span or an event is logged.
+    pub(crate) fn allows(&self, metadata: &Metadata<'_>) -> bool {
         let address = address(metadata);
         for slot in self.slots(address) {
             match slot.load(Ordering::Acquire) {
@@ -107,46 +111,4 @@ impl LiveFilter {
 
 fn address(metadata: &Metadata<'_>) -> usize {
     std::ptr::from_ref(metadata).addr()
-}
-
-impl<S: Subscriber> Filter<S> for LiveFilter {
-    fn enabled(&self, metadata: &Metadata<'_>, _: &Context<'_, S>) -> bool {
-        self.allows(metadata)
-    }
-
-    /// Never says `always`. Beside other layers, a mere question such as `log_enabled!` leaves its
-    /// answer in tracing-subscriber's thread state, where the next line would find it: so each
-    /// line must be asked about too.
-    fn callsite_enabled(&self, metadata: &'static Metadata<'static>) -> Interest {
-        if self.learn(metadata) {
-            Interest::sometimes()
-        } else {
-            Interest::never()
-        }
-    }
-
-    fn max_level_hint(&self) -> Option<LevelFilter> {
-        Some(self.read(Levels::loudest))
-    }
-}
-
-/// Lets the levels decide for all, where there is no other layer: what they hide does not happen.
-pub(crate) struct Alone(pub(crate) LiveFilter);
-
-impl<S: Subscriber> Layer<S> for Alone {
-    fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
-        if self.0.learn(metadata) {
-            Interest::always()
-        } else {
-            Interest::never()
-        }
-    }
-
-    fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
-        self.0.allows(metadata)
-    }
-
-    fn max_level_hint(&self) -> Option<LevelFilter> {
-        Some(self.0.read(Levels::loudest))
-    }
 }
