@@ -6,12 +6,15 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::Path;
+use axum::extract::{Path, Request};
 use axum::http::StatusCode;
+use axum::response::Response;
 use axum::response::sse::{Event, Sse};
 use axum::routing::{any, get, post};
 use cqi_errors::{Error, Result, ResultExt as _};
 use futures_util::{Stream, StreamExt as _, stream};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 pub(crate) fn routes() -> Router {
     Router::new()
@@ -30,6 +33,7 @@ pub(crate) fn routes() -> Router {
             get(async || -> Result<()> { Err(Error::not_found("asset", "btc")) }),
         )
         .route("/fail", get(fail))
+        .route("/upgrade", get(upgrade))
         .route("/panic", get(panic))
         .route(
             "/panic-in-body",
@@ -70,6 +74,27 @@ async fn fail() -> Result<()> {
     Err(io::Error::other("the disk is on fire"))
         .map_err(|error| Error::temporary("the store is away").with_source(error))
         .context("read the price")
+}
+
+/// Switches to a protocol that repeats what is said, as a websocket's handler would.
+async fn upgrade(mut request: Request) -> Response {
+    let upgraded = hyper::upgrade::on(&mut request);
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "it lives as long as the connection"
+    )]
+    tokio::spawn(async move {
+        let mut stream = TokioIo::new(upgraded.await.unwrap());
+        let mut said = [0; 5];
+        stream.read_exact(&mut said).await.unwrap();
+        stream.write_all(&said).await.unwrap();
+    });
+    Response::builder()
+        .status(StatusCode::SWITCHING_PROTOCOLS)
+        .header("connection", "upgrade")
+        .header("upgrade", "echo")
+        .body(Body::empty())
+        .unwrap()
 }
 
 async fn panic() {

@@ -6,6 +6,8 @@ use bytes::Bytes;
 use cqi_tower::Ending;
 use http::{Method, Request, Version};
 use http_body_util::{BodyExt as _, Full};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::agreement;
 use crate::client::{Body, Client};
@@ -219,6 +221,36 @@ fn each_end_over_grpc_is_told_alike() {
     over_grpc()
         .into_iter()
         .for_each(|case| tell(case, Version::HTTP_2));
+}
+
+#[test]
+fn an_upgrade_is_told_with_its_head_while_the_connection_lives_on() {
+    let telemetry = Telemetry::start();
+    telemetry.block_on(async {
+        let servers = Servers::start(telemetry.layer()).await;
+        let mut client = TcpStream::connect(servers.http).await.unwrap();
+        let request =
+            b"GET /upgrade HTTP/1.1\r\nhost: h\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n";
+        client.write_all(request).await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(client.read_u8().await.unwrap());
+        }
+        assert!(head.starts_with(b"HTTP/1.1 101 "));
+        telemetry.rest().await;
+        agreement::check(&telemetry);
+
+        client.write_all(b"hello").await.unwrap();
+        let mut answer = [0; 5];
+        client.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"hello");
+        servers.stop().await;
+    });
+    let book = telemetry.recorder.book();
+    assert_eq!(
+        (book.ended[0].status, book.ended[0].ending),
+        (101, Ending::Complete)
+    );
 }
 
 fn tell(case: Case, version: Version) {
