@@ -178,10 +178,14 @@ fn connector(encrypted: bool, protocol: Protocol) -> Result<HttpsConnector<HttpC
     } else {
         builder.https_or_http()
     };
+    let mut http = HttpConnector::new();
+    http.enforce_http(false);
+    // An export is one message and waits for its answer.
+    http.set_nodelay(true);
     Ok(match protocol {
-        Protocol::Grpc => builder.enable_http2().build(),
+        Protocol::Grpc => builder.enable_http2().wrap_connector(http),
         #[cfg(feature = "http")]
-        Protocol::HttpProtobuf => builder.enable_http1().build(),
+        Protocol::HttpProtobuf => builder.enable_http1().wrap_connector(http),
     })
 }
 

@@ -131,9 +131,10 @@ impl Exporter {
             Err(cause) => (0, Some(cause)),
         };
         self.queue.settle(exported, count - exported);
+        let dropped = self.queue.stats().dropped;
         match cause {
-            None => self.outage.is_over(),
-            Some(cause) => self.outage.goes_on(&cause, self.queue.stats().dropped),
+            None => self.outage.is_over(dropped),
+            Some(cause) => self.outage.goes_on(&cause, dropped),
         }
     }
 

@@ -42,9 +42,10 @@ impl Outage {
     }
 
     /// Notes that a batch was accepted; it is told where the outage was.
-    pub(crate) fn is_over(&mut self) {
+    pub(crate) fn is_over(&mut self, dropped: u64) {
         if std::mem::take(&mut self.failing) {
-            let (endpoint, dropped) = (&self.endpoint, self.told);
+            self.told = dropped;
+            let endpoint = &self.endpoint;
             self.log(|| {
                 info!(target: "cqi_trace", endpoint, dropped, "spans are exported again");
             });
@@ -76,5 +77,64 @@ impl Outage {
         if let Some(dispatch) = self.subscriber.get().and_then(WeakDispatch::upgrade) {
             dispatcher::with_default(&dispatch, line);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cqi_log::testing::{Capture, capture};
+    use tokio::time::advance;
+
+    use super::*;
+
+    fn outage(logs: &Capture) -> Outage {
+        let subscriber = Subscriber::default();
+        subscriber.set(logs.dispatch().downgrade()).unwrap();
+        Outage::new("http://collector", subscriber)
+    }
+
+    fn told(logs: &Capture) -> Vec<u64> {
+        let lines = logs.lines();
+        logs.clear();
+        lines
+            .iter()
+            .map(|line| line["dropped"].as_u64().unwrap())
+            .collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_outage_that_goes_on_is_told_each_minute() {
+        let logs = capture();
+        let mut outage = outage(&logs);
+        outage.tell_lost(0);
+        assert!(told(&logs).is_empty());
+        for second in 1..=150 {
+            outage.goes_on("gone", second);
+            outage.tell_lost(second);
+            advance(Duration::from_secs(1)).await;
+        }
+        assert_eq!(told(&logs), [1, 61, 121]);
+        advance(BETWEEN_LINES).await;
+        outage.tell_lost(121);
+        assert!(told(&logs).is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_comes_and_goes_is_not_told_each_time() {
+        let logs = capture();
+        let mut outage = outage(&logs);
+        for second in 1..=59 {
+            outage.goes_on("gone", second);
+            outage.is_over(second);
+            advance(Duration::from_secs(1)).await;
+        }
+        assert_eq!(told(&logs), [1, 1]);
+    }
+
+    #[test]
+    fn without_a_subscriber_nothing_happens() {
+        let mut outage = Outage::new("http://collector", Subscriber::default());
+        outage.goes_on("gone", 1);
+        outage.is_over(1);
     }
 }

@@ -43,6 +43,7 @@ pub(super) async fn serve(
             accepted = listener.accept() => accepted,
         };
         if let Ok((stream, _)) = accepted {
+            let _ = stream.set_nodelay(true);
             shared.connected();
             connections.spawn(converse(stream, Arc::clone(&shared)));
         }

@@ -1,3 +1,10 @@
 //! The layers through their public API.
 #![allow(clippy::unwrap_used, reason = "what a test prepares must succeed")]
+
+mod export;
+mod outage;
+mod settings;
+mod shutdown;
+mod spans;
+mod traces;
 mod w3c;
