@@ -74,13 +74,12 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Logged {
         if *event.metadata().level() > Level::INFO {
             return;
         }
-        let spans = context.event_scope(event).into_iter();
+        let scope = context.event_scope(event);
         let mut line = Line {
             level: *event.metadata().level(),
-            spans: spans
-                .flat_map(|scope| scope.from_root())
-                .map(|span| span.name())
-                .collect(),
+            spans: scope.map_or_else(Vec::new, |scope| {
+                scope.from_root().map(|span| span.name()).collect()
+            }),
             fields: Vec::new(),
         };
         event.record(&mut line);

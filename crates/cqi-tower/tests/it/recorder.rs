@@ -65,6 +65,10 @@ impl Recorder {
         self.ends()
     }
 
+    pub(crate) async fn until_all_ended(&self) {
+        self.until(|(started, ended)| started == ended).await;
+    }
+
     async fn until(&self, reached: impl FnMut(&(usize, usize)) -> bool) {
         let mut counts = self.counts.subscribe();
         let wait = counts.wait_for(reached);
