@@ -63,10 +63,11 @@ impl TraceContext {
         self.state.as_ref()?.to_str().ok()
     }
 
-    /// Names the first span of a trace whose id is random; neither id is zero.
+    /// Names the first span of a trace; neither id is zero. That its id is random goes without saying:
+    /// OpenTelemetry's spans cannot keep the flag, and all of a trace must agree.
     pub(crate) fn root(ids: TraceIds) -> Self {
         Self {
-            parent: Traceparent { ids, random: true },
+            parent: Traceparent { ids, random: false },
             state: None,
         }
     }
