@@ -28,7 +28,9 @@ enum Sender {
 
 impl Client {
     pub(crate) async fn connect(address: SocketAddr, version: Version) -> Self {
-        let stream = TokioIo::new(TcpStream::connect(address).await.unwrap());
+        let stream = TcpStream::connect(address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        let stream = TokioIo::new(stream);
         let mut connection = JoinSet::new();
         let sender = if version == Version::HTTP_2 {
             let (sender, driver) = http2::handshake(TokioExecutor::new(), stream)

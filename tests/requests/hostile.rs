@@ -8,8 +8,10 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use axum::response::IntoResponse;
+use bytes::Bytes;
 use cqi_errors::{Error, Kind};
-use http_body_util::BodyExt as _;
+use http::Version;
+use http_body_util::{BodyExt as _, Empty, Full};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -18,6 +20,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tower::ServiceExt as _;
 
+use crate::client::Client;
+use crate::grpc::frame;
 use crate::http_service::panic_quietly;
 use crate::server::{self, Servers};
 use crate::telemetry::Telemetry;
@@ -332,6 +336,68 @@ fn bytes_that_are_no_request_break_neither_lines_nor_the_service() {
     });
     let requests = telemetry.recorder.book().started;
     assert!(requests >= 9, "only {requests}");
+    judge(&telemetry, requests);
+}
+
+#[test]
+fn frames_that_are_no_calls_break_neither_lines_nor_the_service() {
+    let telemetry = Telemetry::start();
+    telemetry.block_on(async {
+        let servers = Servers::with_routes(telemetry.layer(), routes()).await;
+        let framed = frame(b"hello");
+        let mut requests = Vec::new();
+        for path in [
+            "/test.Calls/Echo",
+            "/",
+            "/test.Calls",
+            "//",
+            "/a/b/c",
+            "/test.Calls/%0a",
+        ] {
+            for body in [
+                &framed[..],
+                b"",
+                b"\x01\xff\xff\xff\xff",
+                b"\x00\x00\x00\x00",
+                &[0xff; 64],
+            ] {
+                for timeout in ["1S", "99999999H", "999999999999S", "-1S", "0n", "\u{ff}"] {
+                    requests.push((path, body.to_vec(), timeout));
+                }
+            }
+        }
+        for address in [servers.grpc, servers.http] {
+            let mut client = Client::connect(address, Version::HTTP_2).await;
+            for (path, body, timeout) in &requests {
+                let request = Request::post(format!("http://service.test{path}"))
+                    .header("content-type", "application/grpc+\"}\u{ff}")
+                    .header("grpc-timeout", *timeout)
+                    .header("traceparent", "00-\u{ff}")
+                    .body(Full::new(Bytes::from(body.clone())).boxed())
+                    .unwrap();
+                let answer = async {
+                    let _ = client.send(request).await.unwrap().collect().await;
+                };
+                tokio::time::timeout(Duration::from_secs(5), answer)
+                    .await
+                    .unwrap_or_else(|_| panic!("{path} {timeout} {body:?}"));
+            }
+        }
+
+        let mut flood = Request::get("http://service.test/known/1");
+        for number in 0..5_000 {
+            flood = flood.header(format!("x-{number}"), "1");
+        }
+        let mut client = Client::connect(servers.http, Version::HTTP_2).await;
+        if let Ok(answer) = client.send(flood.body(Empty::new().boxed()).unwrap()).await {
+            assert_eq!(answer.status(), 431);
+        }
+        drop(client);
+        servers.stop().await;
+        telemetry.rest().await;
+    });
+    let requests = telemetry.recorder.book().started;
+    assert_eq!(requests, 360);
     judge(&telemetry, requests);
 }
 

@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
+use axum::serve::ListenerExt as _;
 use cqi_tower::{ObserveLayer, RecoverLayer};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tonic::transport::Server;
@@ -44,16 +45,19 @@ impl Servers {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let http = listener.local_addr().unwrap();
         let routes = with_layers(routes, layer.clone());
-        let serve = axum::serve(listener, routes).with_graceful_shutdown(until(stopped.clone()));
+        let prompt = |stream: &mut TcpStream| stream.set_nodelay(true).unwrap();
+        let serve = axum::serve(listener.tap_io(prompt), routes)
+            .with_graceful_shutdown(until(stopped.clone()));
         tasks.spawn(async move { serve.await.unwrap() });
 
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let grpc = listener.local_addr().unwrap();
+        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
         let serve = Server::builder()
             .layer(layer)
             .layer(RecoverLayer::new())
             .add_service(Calls)
-            .serve_with_incoming_shutdown(TcpIncoming::from(listener), until(stopped));
+            .serve_with_incoming_shutdown(incoming, until(stopped));
         tasks.spawn(async move { serve.await.unwrap() });
 
         Self {
