@@ -6,5 +6,6 @@ mod outage;
 mod settings;
 mod shutdown;
 mod spans;
+mod tls;
 mod traces;
 mod w3c;
