@@ -10,7 +10,7 @@ use crate::summary::{summary, words};
 ///
 /// The statement has placeholders where the parameters were; those are never recorded.
 pub(crate) fn of(sql: &str, session: Option<&Object<Lifecycle>>) -> Span {
-    if !tracing::enabled!(target: "cqi_db::query", tracing::Level::DEBUG) {
+    if !tracing::span_enabled!(target: "cqi_db::query", tracing::Level::DEBUG) {
         return Span::none();
     }
     let Some(peer) = session.map(|session| &session.peer) else {
