@@ -2,11 +2,12 @@
 
 use std::error::Error;
 use std::path::Path;
+use std::sync::{Barrier, Mutex};
 
 use allocation_counter::measure;
 use cqi_config::{LogConfig, LogFormat, LogOutput};
 use cqi_log::Builder;
-use tracing::{debug, dispatcher, error, info, info_span, trace};
+use tracing::{Span, debug, dispatcher, error, info, info_span, trace};
 
 use crate::logs::{config, service};
 
@@ -155,15 +156,86 @@ fn a_long_line_is_not_kept() {
     });
 }
 
+/// Opens and closes all kinds of spans.
+fn spans() {
+    drop(info_span!("none"));
+    drop(info_span!("one", user = 42));
+    drop(info_span!("two", method = "GET", user = 42));
+    drop(info_span!("debug", value = ?Some([1, 2, 3]), password = "hunter2"));
+    let _outer = info_span!(
+        "eight",
+        method = "GET",
+        path = "/v1/assets/btc",
+        user = 42,
+        float = 0.5,
+        yes = true,
+        wide = u128::MAX,
+        status = tracing::field::Empty,
+        size = tracing::field::Empty,
+    )
+    .entered();
+    let inner = info_span!("inner", trace_id = 1_u128, span_id = 2_u64);
+    inner.in_scope(|| {
+        Span::current().record("trace_id", 3_u128);
+        tracing::record_all!(_outer, status = 200, size = u64::MAX);
+        info!("inside");
+        let _hidden = tracing::debug_span!("hidden", user = 1).entered();
+        info!("inside");
+    });
+    drop(info_span!(parent: &inner, "child", a = 1));
+    drop(info_span!(parent: None, "root", a = 1));
+}
+
 #[test]
-fn a_span_allocates_little() {
+fn a_span_allocates_nothing() {
+    let alone = cqi_log::builder;
+    let beside = || cqi_log::builder().with(tracing_subscriber::layer::Identity::new());
+    for builder in [alone(), beside()] {
+        let (dispatch, guard) = builder
+            .writer(std::io::sink())
+            .build(&config("info"), &service())
+            .unwrap();
+        dispatcher::with_default(&dispatch, || {
+            (0..100).for_each(|_| spans());
+            let counted = measure(|| (0..EVENTS).for_each(|_| spans()));
+            assert_eq!(counted.count_total, 0);
+        });
+        assert_eq!(guard.stats().lines_written, 2 * (100 + EVENTS));
+    }
+}
+
+#[test]
+fn a_span_that_another_thread_closes_allocates_nothing() {
     let (dispatch, _guard) = cqi_log::builder()
         .writer(std::io::sink())
         .build(&config("info"), &service())
         .unwrap();
-    dispatcher::with_default(&dispatch, || {
-        let span = || drop(info_span!("request", method = "GET", user = 42));
-        (0..100).for_each(|_| span());
-        assert!(measure(span).count_total <= 3);
+    let passed: Mutex<Option<Span>> = Mutex::new(None);
+    let turn = Barrier::new(2);
+    let open = || {
+        let status = tracing::field::Empty;
+        let span = info_span!("request", method = "GET", status = status);
+        *passed.lock().unwrap() = Some(span);
+        turn.wait();
+        turn.wait();
+    };
+    let close = || {
+        turn.wait();
+        let span = passed.lock().unwrap().take().unwrap();
+        span.record("status", 200);
+        span.in_scope(|| info!("elsewhere"));
+        drop(span);
+        turn.wait();
+    };
+    let counted = |step: &dyn Fn()| {
+        dispatcher::with_default(&dispatch, || {
+            (0..EVENTS).for_each(|_| step());
+            measure(|| (0..EVENTS).for_each(|_| step())).count_total
+        })
+    };
+    std::thread::scope(|threads| {
+        let closing = threads.spawn(|| counted(&close));
+        assert_eq!(counted(&open), 0);
+        assert_eq!(closing.join().unwrap(), 0);
     });
 }
