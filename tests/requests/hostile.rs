@@ -324,6 +324,7 @@ fn bytes_that_are_no_request_break_neither_lines_nor_the_service() {
             b"GET /\xff\xc2\x9b%1b%0a%00\"}{ HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n"
                 .to_vec(),
             b"GET http://\xc3\xa9/ HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n".to_vec(),
+            b"CONNECT elsewhere:443 HTTP/1.1\r\nhost: h\r\n\r\n".to_vec(),
             b"OPTIONS * HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n".to_vec(),
             b"!#$%&'*+-.^_`|~ / HTTP/1.0\r\n\r\n".to_vec(),
         ] {

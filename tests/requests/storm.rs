@@ -32,8 +32,10 @@ const REQUESTS: usize = 10_000;
 const MOST_CLIENTS: u64 = 50_000;
 const CONNECTIONS_AT_ONCE: usize = 200;
 const STREAMS_PER_CONNECTION: u64 = 10;
-const PATHS: [&str; 11] = [
+const PATHS: [&str; 12] = [
     "/chunks/8",
+    // More than a connection takes while nobody reads.
+    "/chunks/9999",
     "/broken/2",
     "/endless",
     "/stuck",
@@ -119,17 +121,23 @@ fn patience(chance: &mut Rng) -> Duration {
 /// A request that is cut at a random byte, and a response that is read up to a random one.
 async fn over_http1(address: SocketAddr, client: u64, mut chance: Rng) -> io::Result<()> {
     let mut stream = TcpStream::connect(address).await?;
-    let mut request = match chance.choice(PATHS) {
-        Some(path) if chance.u8(..4) > 0 => {
-            format!("GET {path} HTTP/1.1\r\nhost: storm\r\nx-request-id: storm-{client}\r\n\r\n")
-        }
-        _ => format!(
+    let path = chance.choice(PATHS).unwrap_or_default();
+    let mut request = match chance.u8(..4) {
+        0 => format!(
             "POST /upload HTTP/1.1\r\nhost: storm\r\nx-request-id: storm-{client}\r\n\
              content-length: 2048\r\n\r\n{:2048}",
             "x"
         ),
+        _ => format!("GET {path} HTTP/1.1\r\nhost: storm\r\nx-request-id: storm-{client}\r\n\r\n"),
     }
     .into_bytes();
+    // hyper reads no further while a handler waits, so behind a request that never ends it would not
+    // see that the client is gone.
+    if chance.u8(..8) == 0 && path != "/stuck" {
+        let next =
+            format!("GET /chunks/1 HTTP/1.1\r\nhost: storm\r\nx-request-id: next-{client}\r\n\r\n");
+        request.extend_from_slice(next.as_bytes());
+    }
     if chance.u8(..4) == 0 {
         request.truncate(chance.usize(..request.len()));
     }
