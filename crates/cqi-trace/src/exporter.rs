@@ -120,8 +120,9 @@ impl Exporter {
     }
 
     /// Exports one batch and counts what became of it.
-    async fn export(&mut self, spans: Vec<SpanData>) {
+    async fn export(&mut self, mut spans: Vec<SpanData>) {
         let count = spans.len() as u64;
+        spans.iter_mut().for_each(keep_last);
         let request = ExportTraceServiceRequest {
             resource_spans: group_spans_by_resource_and_scope(spans, &self.resource),
         };
@@ -167,6 +168,20 @@ impl Exporter {
         tokio::select! {
             () = sleep(pause) => false,
             _ = self.phase.wait_for(|phase| *phase >= Phase::Closing) => true,
+        }
+    }
+}
+
+/// Keeps the last value of an attribute that was recorded several times: OTLP forbids duplicates.
+fn keep_last(span: &mut SpanData) {
+    let attributes = &mut span.attributes;
+    for index in (0..attributes.len()).rev() {
+        let key = &attributes[index].key;
+        if attributes[index + 1..]
+            .iter()
+            .any(|later| later.key == *key)
+        {
+            attributes.remove(index);
         }
     }
 }

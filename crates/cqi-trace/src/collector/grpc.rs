@@ -24,11 +24,14 @@ pub(super) async fn send(
     let request = Request::from_parts(metadata, Extensions::default(), batch);
     // A client of this kind is always ready.
     let path = PathAndQuery::from_static(METHOD);
-    let response = grpc.unary(request, path, Encoded).await.map_err(refusal)?;
+    let response = grpc
+        .unary(request, path, Encoded)
+        .await
+        .map_err(|status| refusal(&status))?;
     Ok(response.into_inner().into())
 }
 
-fn refusal(status: Status) -> Refusal {
+fn refusal(status: &Status) -> Refusal {
     use std::error::Error as _;
 
     // A status that was sent has no source: this one stands for a connection that failed.

@@ -306,6 +306,24 @@ fn no_level_of_the_log_takes_the_ids_away() {
 }
 
 #[test]
+fn a_global_filter_that_hides_requests_takes_all_away() {
+    use tracing_subscriber::layer::SubscriberExt as _;
+
+    let service = Service::new(|_| ());
+    let subscriber = tracing_subscriber::registry()
+        .with(service.tracing.layer())
+        .with(tracing::level_filters::LevelFilter::ERROR);
+    tracing::subscriber::with_default(subscriber, || {
+        for parent in [None, Some(caller(true)), Some(caller(false))] {
+            let (request, _) = service.request(parent.as_ref());
+            assert!(request.is_disabled());
+            request.in_scope(|| assert_eq!(spans::current(), None));
+        }
+    });
+    assert!(service.end().is_empty());
+}
+
+#[test]
 fn where_tracing_is_off_a_callers_trace_goes_through_as_it_came() {
     let service = Service::new(|config| config.enabled = false);
     for parent in [caller(true), caller(false)] {

@@ -278,6 +278,19 @@ fn texts_and_attributes_have_a_limit() {
 }
 
 #[test]
+fn of_an_attribute_recorded_twice_the_last_value_counts() {
+    let traces = Traces::new();
+    let span = info_span!("x", first = 1, twice = 1, last = 1);
+    span.record("twice", 2);
+    span.in_scope(|| ());
+    span.record("twice", 3);
+    drop(span);
+    let attributes = &traces.end()[0].attributes;
+    assert_eq!(attributes.len(), 3);
+    assert_eq!(attributes["twice"], 3);
+}
+
+#[test]
 fn every_span_of_many_threads_is_counted_once() {
     let traces = Traces::with(|config| {
         config.queue_size = 64;
