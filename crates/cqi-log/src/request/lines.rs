@@ -2,6 +2,7 @@
 
 use std::array;
 use std::error::Error as StdError;
+use std::panic::{self, AssertUnwindSafe};
 
 use cqi_tower::{Ending, GrpcStatus, Outcome, Protocol, RequestInfo};
 use http::HeaderName;
@@ -113,33 +114,52 @@ impl Lines {
         if !place.site.is_enabled() {
             return;
         }
+        let error = outcome.error.filter(|_| outcome.is_server_error());
+        let Some(error) = error else {
+            return place.write(outcome, headers, None);
+        };
+        // What an error prints may come from anywhere. A panic of it takes the error from the line,
+        // not the line from the request or the request from its client.
+        let whole = AssertUnwindSafe(|| place.write(outcome, headers, Some(error)));
+        if panic::catch_unwind(whole).is_err() && place.site.is_enabled() {
+            place.write(outcome, headers, None);
+        }
+    }
+}
+
+impl Place {
+    fn write(&self, outcome: &Outcome<'_>, headers: &Values, error: Option<&cqi_errors::Error>) {
         let request = outcome.request;
-        let method = display(method(request));
-        let path = display(path(request));
-        let grpc = outcome.grpc();
+        let (method, path) = (request.method().as_str(), request.path());
+        let (cut_method, cut_path) = (display(self::method(request)), display(self::path(request)));
         // The router's template of a gRPC service says less than the method.
         let route = request
             .route()
             .filter(|_| request.protocol() == Protocol::Http);
         let status = outcome.status().as_u16();
         let grpc_method = outcome.grpc_method();
-        let grpc_status = grpc.map(GrpcStatus::as_str);
+        let grpc_status = outcome.grpc().map(GrpcStatus::as_str);
         let duration_ms = outcome.elapsed.as_micros() as f64 / 1e3;
         let ending = (outcome.ending != Ending::Complete).then(|| outcome.ending.as_str());
-        let error = outcome
-            .error
-            .filter(|_| outcome.is_server_error())
-            .map(|error| error as &(dyn StdError + 'static));
+        let error = error.map(|error| error as &(dyn StdError + 'static));
         let mut texts = [const { None }; MOST_HEADERS];
         for (text, value) in texts.iter_mut().zip(headers.iter()) {
             *text = value.map(display);
         }
 
-        let values: [&dyn Value; FIELDS.len()] = [
+        let fixed: [&dyn Value; FIELDS.len()] = [
             &"request",
-            &method,
+            if method.len() > LONGEST_METHOD {
+                &cut_method
+            } else {
+                &method
+            },
             &route,
-            &path,
+            if path.len() > LONGEST_PATH {
+                &cut_path
+            } else {
+                &path
+            },
             &status,
             &grpc_method,
             &grpc_status,
@@ -151,19 +171,17 @@ impl Lines {
         ];
         let values: [(&Field, Option<&dyn Value>); FIELDS.len() + MOST_HEADERS] =
             array::from_fn(|index| {
-                let Some(field) = place.fields.get(index) else {
-                    return (&place.fields[0], None);
+                let Some(field) = self.fields.get(index) else {
+                    return (&self.fields[0], None);
                 };
-                let value = match values.get(index) {
+                let value = match fixed.get(index) {
                     Some(value) => *value,
                     None => &texts[index - FIELDS.len()],
                 };
                 (field, Some(value))
             });
-        Event::dispatch(
-            place.site.known(),
-            &place.site.known().fields().value_set(&values),
-        );
+        let metadata = self.site.known();
+        Event::dispatch(metadata, &metadata.fields().value_set(&values));
     }
 }
 

@@ -40,6 +40,11 @@ impl Logs {
         dispatcher::with_default(&self.dispatch, log)
     }
 
+    #[cfg(feature = "tower")]
+    pub(crate) fn clear(&self) {
+        self.written.0.lock().unwrap().clear();
+    }
+
     pub(crate) fn text(&self) -> String {
         String::from_utf8(self.written.0.lock().unwrap().concat()).unwrap()
     }

@@ -1,6 +1,8 @@
 //! One line for each request.
 
+mod allocations;
 mod headers;
+mod hostile;
 mod ids;
 mod lines;
 

@@ -189,3 +189,33 @@ fn a_response_that_breaks_off_says_how() {
         "error" "request","target":"cqi_log::request","request_id":"<>","method":"GET","path":"/panics","status":500,"duration_ms":<>,"request_bytes":0,"response_bytes":0,"ending":"panicked"}
     "#]].assert_eq(&text(&logs));
 }
+
+/// An error whose text cannot be had.
+#[derive(Debug)]
+struct Unprintable;
+
+impl std::fmt::Display for Unprintable {
+    fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        panic!("no text")
+    }
+}
+
+impl std::error::Error for Unprintable {}
+
+#[test]
+fn an_error_that_cannot_be_printed_costs_itself_and_nothing_else() {
+    let logs = Logs::new();
+    let fail = || async { Error::permanent("read asset").with_source(Unprintable) };
+    let app = Router::new()
+        .route("/", by_get(fail))
+        .layer(LogLayer::new());
+    let response = send(&logs, app, get("/"));
+    assert_eq!(response.status(), 500);
+    let line = &logs.lines()[0];
+    assert_eq!(
+        (&line["level"], &line["status"]),
+        (&"error".into(), &500.into())
+    );
+    assert!(line.get("error").is_none());
+    assert_eq!(logs.guard.stats().lines_lost, 1);
+}
