@@ -15,6 +15,43 @@ use self::headers::{Chosen, Values};
 use self::lines::{Lines, MOST_HEADERS};
 
 /// Gives each request an id, and logs one line at its end.
+///
+/// It is a layer of its own, and an observer that shares an [`ObserveLayer`] with others. Put it where
+/// all is inside whose outcome it shall see, and where the route is known: with axum, in
+/// `Router::layer`. What a line says and at which level is in the [crate's documentation](crate#requests).
+///
+/// What names its fields is kept for the life of the process, about a kilobyte for each layer that is
+/// set up: make layers while the service starts, not for each request.
+///
+/// # Cancel safety
+/// A request that is dropped before its end has its line all the same, with `"ending":"cancelled"`.
+///
+/// ```
+/// use cqi_log::LogLayer;
+/// use http::{Request, Response};
+/// use tower::{Layer as _, ServiceExt as _, service_fn};
+///
+/// # #[cfg(feature = "testing")] {
+/// # let logs = cqi_log::testing::capture();
+/// let service = LogLayer::new().layer(service_fn(|_: Request<String>| async {
+///     tracing::info!("asset read");
+///     Ok::<_, std::convert::Infallible>(Response::new(String::from("btc")))
+/// }));
+/// let request = Request::get("/v1/assets/btc").header("x-request-id", "abc").body(String::new());
+/// let response = service.oneshot(request?);
+/// # let response = tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+/// #     let (parts, body) = response.await?.into_parts();
+/// #     http_body_util::BodyExt::collect(body).await?;
+/// #     Ok::<_, std::convert::Infallible>(http::Response::from_parts(parts, ()))
+/// # })?;
+/// assert_eq!(response.headers()["x-request-id"], "abc");
+/// # let lines = logs.lines();
+/// # let lines = &lines[lines.len() - 2..];
+/// assert_eq!(lines[0]["request_id"], "abc"); // "asset read"
+/// assert_eq!(lines[1]["status"], 200); // "request"
+/// # }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct LogLayer {
@@ -44,13 +81,29 @@ impl LogLayer {
         self.changed()
     }
 
-    /// Logs a header of requests.
+    /// Logs a header of requests, as `request_header.user-agent` and so on.
+    ///
+    /// Of several values the first is logged, up to 256 bytes; of credentials none is.
+    ///
+    /// # Panics
+    /// If the name is not that of a header, in lower case, or if more than 16 are chosen, those of
+    /// responses included.
+    ///
+    /// ```
+    /// let layer = cqi_log::LogLayer::new()
+    ///     .request_header("user-agent")
+    ///     .response_header("x-cache");
+    /// ```
     pub fn request_header(mut self, name: &'static str) -> Self {
         self.request_headers.push(Chosen::new(name));
         self.changed()
     }
 
-    /// Logs a header of responses.
+    /// Logs a header of responses, as `response_header.x-cache` and so on; as
+    /// [`request_header`](Self::request_header) does.
+    ///
+    /// # Panics
+    /// As there.
     pub fn response_header(mut self, name: &'static str) -> Self {
         self.response_headers.push(Chosen::new(name));
         self.changed()
@@ -66,6 +119,7 @@ impl LogLayer {
         self
     }
 
+    /// Returns what clones of this layer share, made with the first request.
     fn lines(&self) -> &'static Lines {
         self.lines.get_or_init(|| {
             let Self {
@@ -129,7 +183,7 @@ fn identify(name: &HeaderName, headers: &mut HeaderMap) -> HeaderValue {
     made
 }
 
-/// A request that a [`LogLayer`] watches.
+/// One request that a [`LogLayer`] watches.
 #[derive(Debug)]
 pub struct LogObservation {
     lines: &'static Lines,
