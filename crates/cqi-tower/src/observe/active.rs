@@ -45,16 +45,23 @@ struct Parts<'a, O> {
 }
 
 impl<O: Observation> Active<O> {
-    pub(crate) fn new(info: RequestInfo, observation: O, request_bytes: Count) -> Self {
+    /// Starts to watch a request. All is made in place, since it is large.
+    pub(crate) fn new(info: RequestInfo, request_bytes: Count) -> Self {
         Self(Some(Live {
             info,
             progress: Progress {
                 request_bytes,
                 ..Progress::default()
             },
-            observation: Some(observation),
+            observation: None,
             working: false,
         }))
+    }
+
+    pub(crate) fn start(&mut self, start: impl FnOnce(&mut RequestInfo) -> O) {
+        if let Some(live) = &mut self.0 {
+            live.observation = Some(start(&mut live.info));
+        }
     }
 
     /// Belongs to no request.
@@ -69,6 +76,7 @@ impl<O: Observation> Active<O> {
 
     /// Enters the request's span, once for all that is to be done, and closes it if the request
     /// ends there.
+    #[inline]
     pub(crate) fn enter<T>(&mut self, work: impl FnOnce(&mut Entered<'_, O>) -> T) -> T {
         let Some(live) = &mut self.0 else {
             return work(&mut Entered(None));
@@ -80,7 +88,9 @@ impl<O: Observation> Active<O> {
             observation: &mut live.observation,
             panicked,
         }));
-        let result = live.info.span().in_scope(|| work(&mut entered));
+        let span = live.info.span().enter();
+        let result = work(&mut entered);
+        drop(span);
         live.working = false;
         if live.observation.is_none() {
             self.0 = None;
@@ -101,6 +111,7 @@ impl<O: Observation> Drop for Active<O> {
 
 impl<O: Observation> Entered<'_, O> {
     /// Runs a part of the service.
+    #[inline]
     pub(crate) fn run<T>(&self, work: impl FnOnce() -> T) -> T {
         match &self.0 {
             Some(Parts {

@@ -9,7 +9,7 @@ use pin_project_lite::pin_project;
 use super::active::Active;
 use super::body::ResponseBody;
 use crate::poll_once::poll_once;
-use crate::{Ending, Observation};
+use crate::{Ending, Observation, RequestInfo};
 
 pin_project! {
     /// The future of an [`Observe`](crate::Observe).
@@ -35,11 +35,19 @@ pin_project! {
 }
 
 impl<F, O: Observation> ResponseFuture<F, O> {
-    pub(crate) fn new(inner: F, active: Active<O>) -> Self {
+    pub(crate) fn new(active: Active<O>) -> Self {
         Self {
-            inner: Some(inner),
+            inner: None,
             active,
         }
+    }
+
+    pub(crate) fn observe(&mut self, start: impl FnOnce(&mut RequestInfo) -> O) {
+        self.active.start(start);
+    }
+
+    pub(crate) fn call(&mut self, call: impl FnOnce() -> F) {
+        self.inner = self.active.enter(|request| Some(request.run(call)));
     }
 }
 
@@ -61,10 +69,7 @@ where
             }
             Poll::Ready(result)
         });
-        polled.map_ok(|response| {
-            let active = this.active.take();
-            response.map(|body| ResponseBody::new(body, active))
-        })
+        polled.map_ok(|response| response.map(|body| ResponseBody::new(body, this.active.take())))
     }
 }
 

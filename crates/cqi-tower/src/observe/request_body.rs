@@ -24,12 +24,18 @@ impl<B: Body> RequestBodies<B> for Unchanged {}
 impl<B: Body> RequestBodies<B> for Counted {}
 
 /// The bytes that were read so far, where somebody counts.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Count(Option<Arc<AtomicU64>>);
 
 impl Count {
     pub(crate) fn read(&self) -> Option<u64> {
         self.0.as_ref().map(|bytes| bytes.load(Ordering::Relaxed))
+    }
+
+    fn add(&self, more: usize) {
+        if let Some(bytes) = &self.0 {
+            bytes.fetch_add(more as u64, Ordering::Relaxed);
+        }
     }
 }
 
@@ -41,26 +47,33 @@ pub(crate) mod sealed {
     pub trait Wrap<B> {
         type Body;
 
-        fn wrap(request: Request<B>) -> (Request<Self::Body>, Count);
+        fn count() -> Count;
+
+        fn wrap(request: Request<B>, count: Count) -> Request<Self::Body>;
     }
 }
 
 impl<B: Body> sealed::Wrap<B> for Unchanged {
     type Body = B;
 
-    fn wrap(request: Request<B>) -> (Request<B>, Count) {
-        (request, Count::default())
+    fn count() -> Count {
+        Count::default()
+    }
+
+    fn wrap(request: Request<B>, _: Count) -> Request<B> {
+        request
     }
 }
 
 impl<B: Body> sealed::Wrap<B> for Counted {
     type Body = CountedBody<B>;
 
-    fn wrap(request: Request<B>) -> (Request<CountedBody<B>>, Count) {
-        let count = Arc::new(AtomicU64::new(0));
-        let bytes = Arc::clone(&count);
-        let request = request.map(|inner| CountedBody { inner, bytes });
-        (request, Count(Some(count)))
+    fn count() -> Count {
+        Count(Some(Arc::default()))
+    }
+
+    fn wrap(request: Request<B>, bytes: Count) -> Request<CountedBody<B>> {
+        request.map(|inner| CountedBody { inner, bytes })
     }
 }
 
@@ -70,7 +83,7 @@ pin_project! {
     pub struct CountedBody<B> {
         #[pin]
         inner: B,
-        bytes: Arc<AtomicU64>,
+        bytes: Count,
     }
 }
 
@@ -87,8 +100,7 @@ impl<B: Body> Body for CountedBody<B> {
         if let Poll::Ready(Some(Ok(frame))) = &polled
             && let Some(data) = frame.data_ref()
         {
-            this.bytes
-                .fetch_add(data.remaining() as u64, Ordering::Relaxed);
+            this.bytes.add(data.remaining());
         }
         polled
     }

@@ -15,11 +15,16 @@ pub(super) struct Capture {
 }
 
 thread_local! {
+    static STATE: State = const { State { depth: Cell::new(0), captured: Cell::new(false) } };
+    static LAST: RefCell<Option<Box<Capture>>> = const { RefCell::new(None) };
+}
+
+/// Looked at around each call and poll, so apart from what needs a destructor.
+struct State {
     /// How many layers would catch a panic of this thread now.
-    static DEPTH: Cell<u32> = const { Cell::new(0) };
+    depth: Cell<u32>,
     /// Whether there is a capture.
-    static CAPTURED: Cell<bool> = const { Cell::new(false) };
-    static LAST: RefCell<Option<Capture>> = const { RefCell::new(None) };
+    captured: Cell<bool>,
 }
 
 /// Lets panics that a [`RecoverLayer`](crate::RecoverLayer) catches be logged with their location
@@ -71,7 +76,7 @@ impl Drop for PanicHookGuard {
 
 /// Remembers a panic that a layer on this thread will catch. A panic here would end the process.
 fn capture(info: &PanicHookInfo<'_>, backtraces: bool) -> bool {
-    if !DEPTH.try_with(|depth| depth.get() > 0).unwrap_or(false) {
+    if STATE.with(|state| state.depth.get() == 0) {
         return false;
     }
     let mut capture = Capture {
@@ -86,8 +91,8 @@ fn capture(info: &PanicHookInfo<'_>, backtraces: bool) -> bool {
         if let Some(earlier) = last.take() {
             capture.earlier = earlier.earlier.saturating_add(1);
         }
-        *last = Some(capture);
-        CAPTURED.set(true);
+        *last = Some(Box::new(capture));
+        STATE.with(|state| state.captured.set(true));
         true
     });
     stored.unwrap_or(false)
@@ -96,31 +101,49 @@ fn capture(info: &PanicHookInfo<'_>, backtraces: bool) -> bool {
 /// Marks the thread as inside of a layer that catches.
 pub(super) struct Catching {
     /// Of a panic under way, whose unwinding has come to a destructor that catches.
-    before: Option<Capture>,
+    before: Option<Box<Capture>>,
 }
 
 impl Catching {
+    #[inline]
     pub(super) fn start() -> Self {
-        DEPTH.set(DEPTH.get() + 1);
-        Self { before: take() }
+        let captured = STATE.with(|state| {
+            state.depth.set(state.depth.get() + 1);
+            state.captured.replace(false)
+        });
+        Self {
+            before: if captured { take() } else { None },
+        }
     }
 
     /// Takes what the hook saw since the start: of the panic that was just caught, or of one that
     /// somebody inside caught.
-    pub(super) fn finish(self) -> Option<Capture> {
-        DEPTH.set(DEPTH.get() - 1);
-        let capture = take();
+    #[inline]
+    pub(super) fn finish(self) -> Option<Box<Capture>> {
+        let captured = STATE.with(|state| {
+            state.depth.set(state.depth.get() - 1);
+            state.captured.replace(self.before.is_some())
+        });
+        let capture = if captured { take() } else { None };
         if self.before.is_some() {
-            let _ = LAST.try_with(|last| last.replace(self.before));
-            CAPTURED.set(true);
+            put_back(self.before);
         }
         capture
     }
 }
 
-fn take() -> Option<Capture> {
-    if !CAPTURED.replace(false) {
-        return None;
-    }
-    LAST.try_with(RefCell::take).ok().flatten()
+#[cold]
+fn take() -> Option<Box<Capture>> {
+    LAST.try_with(|last| last.try_borrow_mut().ok()?.take())
+        .ok()
+        .flatten()
+}
+
+#[cold]
+fn put_back(capture: Option<Box<Capture>>) {
+    let _ = LAST.try_with(|last| {
+        if let Ok(mut last) = last.try_borrow_mut() {
+            *last = capture;
+        }
+    });
 }

@@ -22,7 +22,7 @@ impl Panic {
     pub(super) fn new(
         place: &'static str,
         payload: Box<dyn Any + Send>,
-        capture: Option<Capture>,
+        capture: Option<Box<Capture>>,
     ) -> Self {
         let (location, backtrace) = match capture {
             Some(capture) => (capture.location, capture.backtrace),

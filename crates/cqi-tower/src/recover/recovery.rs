@@ -1,3 +1,4 @@
+use std::any::Any;
 use std::fmt;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
@@ -36,12 +37,18 @@ impl Recovery {
                 }
                 Ok(value)
             }
-            Err(payload) => Err(self.report(&Panic::new(place, payload, capture))),
+            Err(payload) => Err(self.report(place, payload, capture)),
         }
     }
 
     #[cold]
-    fn report(&self, panic: &Panic) -> Error {
+    fn report(
+        &self,
+        place: &'static str,
+        payload: Box<dyn Any + Send>,
+        capture: Option<Box<Capture>>,
+    ) -> Error {
+        let panic = &Panic::new(place, payload, capture);
         // A subscriber or a hook that panics must not undo the rescue; the panic hook reports it.
         quietly(|| {
             tracing::error!(
