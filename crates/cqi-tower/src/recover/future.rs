@@ -36,11 +36,12 @@ pin_project! {
 }
 
 impl<F> RecoverFuture<F> {
-    pub(super) fn new(called: Result<F, Error>, protocol: Protocol, recovery: Recovery) -> Self {
-        let (inner, failed) = match called {
-            Ok(inner) => (Some(inner), None),
-            Err(error) => (None, Some(error)),
-        };
+    pub(super) fn new(
+        inner: Option<F>,
+        failed: Option<Error>,
+        protocol: Protocol,
+        recovery: Recovery,
+    ) -> Self {
         Self {
             inner,
             failed,
@@ -69,21 +70,21 @@ where
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.as_mut().project();
-        let polled = match this.failed.take() {
-            Some(error) => Err(error),
-            None => this.recovery.run("future", || poll_once(this.inner, cx)),
-        };
-        match polled {
-            Ok(polled) => polled.map_ok(|response| {
-                let recovery = mem::take(this.recovery);
-                response.map(|body| RecoverBody::new(body, *this.protocol, recovery))
-            }),
-            Err(error) => {
-                let protocol = *this.protocol;
-                self.discard();
-                Poll::Ready(Ok(RecoverBody::answer(protocol, error)))
-            }
+        let mut polled = Poll::Pending;
+        let failed = this.failed.take().or_else(|| {
+            // The result stays in place: what is moved through the catch is copied several times.
+            let poll = || polled = poll_once(this.inner, cx);
+            this.recovery.run("future", poll).err()
+        });
+        if let Some(error) = failed {
+            let protocol = *this.protocol;
+            self.discard();
+            return Poll::Ready(Ok(RecoverBody::answer(protocol, error)));
         }
+        polled.map_ok(|response| {
+            let recovery = mem::take(this.recovery);
+            response.map(|body| RecoverBody::new(body, *this.protocol, recovery))
+        })
     }
 }
 

@@ -69,11 +69,14 @@ where
 
     fn call(&mut self, request: Request<A>) -> Self::Future {
         let protocol = Protocol::of(request.headers());
-        let called = match self.unready.take() {
-            Some(error) => Err(error),
-            None => self.recovery.run("call", || self.inner.call(request)),
-        };
-        RecoverFuture::new(called, protocol, self.recovery.clone())
+        let mut inner = None;
+        let failed = self.unready.take().or_else(|| {
+            // Both stay in place: what is moved through the catch is copied several times.
+            let mut request = Some(request);
+            let call = || inner = request.take().map(|request| self.inner.call(request));
+            self.recovery.run("call", call).err()
+        });
+        RecoverFuture::new(inner, failed, protocol, self.recovery.clone())
     }
 }
 
