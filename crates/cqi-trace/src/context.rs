@@ -51,6 +51,13 @@ impl TraceContext {
         })
     }
 
+    /// Returns what [`inject`](crate::inject) would send from here, such as to keep it with work that
+    /// is done later; `None` outside of any trace.
+    #[must_use]
+    pub fn current() -> Option<Self> {
+        crate::spans::current()
+    }
+
     /// Returns the ids of the trace and of the span that is the parent of what follows.
     #[must_use]
     pub fn ids(&self) -> TraceIds {
@@ -96,6 +103,18 @@ impl TraceContext {
         context.parent.ids.span_id = span_id;
         context.parent.ids.sampled = sampled;
         context
+    }
+
+    /// Returns the context of a span inside of a request: OpenTelemetry knows less of what a
+    /// `tracestate` may hold, so that of the request counts.
+    pub(crate) fn with_state_of(self, request: &Self) -> Self {
+        if self.parent.ids.trace_id != request.parent.ids.trace_id {
+            return self;
+        }
+        Self {
+            parent: self.parent,
+            state: request.state.clone(),
+        }
     }
 
     /// Writes the headers, in place of those that are there.

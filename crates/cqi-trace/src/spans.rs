@@ -14,18 +14,18 @@ pub(crate) const SAMPLED: &str = "cqi_trace::sampled";
 /// `span_id` (a `u64`) are for log lines; [`keep`] is for those that are called.
 pub(crate) const UNSAMPLED: &str = "cqi_trace::unsampled";
 
-/// Keeps what a request that is not recorded tells those that it calls, for [`current`] to find.
+/// Keeps what a request tells those that it calls, for [`current`] to find.
 pub(crate) fn keep(span: &Span, context: TraceContext) {
     span.with_subscriber(|(id, dispatch)| {
         let registry = dispatch.downcast_ref::<Registry>();
         if let Some(span) = registry.and_then(|registry| registry.span(id)) {
-            span.extensions_mut().replace(Unsampled(context));
+            span.extensions_mut().replace(Kept(context));
         }
     });
 }
 
-/// A request that is not recorded.
-struct Unsampled(TraceContext);
+/// The context of a request, recorded or not.
+struct Kept(TraceContext);
 
 /// Finds the innermost span around the code that runs now that has ids.
 pub(crate) fn current() -> Option<TraceContext> {
@@ -34,12 +34,20 @@ pub(crate) fn current() -> Option<TraceContext> {
 
 fn around(id: &span::Id, dispatch: &Dispatch) -> Option<TraceContext> {
     let registry = dispatch.downcast_ref::<Registry>()?;
-    registry.span(id)?.scope().find_map(|span| {
-        if let Some(Unsampled(context)) = span.extensions().get() {
-            return Some(context.clone());
+    let mut inner: Option<TraceContext> = None;
+    for span in registry.span(id)?.scope() {
+        if let Some(Kept(request)) = span.extensions().get() {
+            return Some(match inner {
+                Some(inner) => inner.with_state_of(request),
+                None => request.clone(),
+            });
         }
         // The lock on the extensions is released: OpenTelemetry's layer takes it too.
-        let context = tracing_opentelemetry::get_otel_context(&span.id(), dispatch)?;
-        TraceContext::of_opentelemetry(context.span().span_context())
-    })
+        if inner.is_none()
+            && let Some(found) = tracing_opentelemetry::get_otel_context(&span.id(), dispatch)
+        {
+            inner = TraceContext::of_opentelemetry(found.span().span_context());
+        }
+    }
+    inner
 }

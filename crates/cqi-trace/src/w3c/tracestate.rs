@@ -25,7 +25,7 @@ pub(crate) fn combine<'a>(values: impl Iterator<Item = Field<'a>>) -> Option<Hea
         return None;
     }
     match only {
-        Some(Field::Header(value)) if value.len() <= MAX_LENGTH => Some(value.clone()),
+        Some(field) if field.bytes().len() <= MAX_LENGTH => field.to_value(),
         _ => members.join(),
     }
 }
@@ -42,6 +42,13 @@ impl<'a> Field<'a> {
         match self {
             Self::Header(value) => value.as_bytes(),
             Self::Bytes(value) => value,
+        }
+    }
+
+    fn to_value(self) -> Option<HeaderValue> {
+        match self {
+            Self::Header(value) => Some(value.clone()),
+            Self::Bytes(value) => HeaderValue::from_bytes(value).ok(),
         }
     }
 }

@@ -1,8 +1,10 @@
 //! The layers through their public API.
 #![allow(clippy::unwrap_used, reason = "what a test prepares must succeed")]
 
+mod crossing;
 mod export;
 mod outage;
+mod services;
 mod settings;
 mod shutdown;
 mod spans;

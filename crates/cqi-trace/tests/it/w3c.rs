@@ -2,7 +2,6 @@
 
 use cqi_trace::{TraceContext, extract, extract_event};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use proptest::prelude::*;
 
 const PARENT: &str = "00-12345678901234567890123456789012-1234567890123456-01";
 
@@ -401,54 +400,76 @@ fn a_tracestate_of_more_than_512_characters_loses_members_long_ones_first() {
 }
 
 /// Bytes of the kinds that the parsers tell apart, so that random values come near valid ones.
-fn likely() -> impl Strategy<Value = Vec<u8>> {
-    let byte = prop_oneof![
-        4 => prop::sample::select(b"0123456789abcdef".to_vec()),
-        3 => prop::sample::select(b"-=,@ \tAFz_*/.".to_vec()),
-        1 => any::<u8>(),
-    ];
-    prop::collection::vec(byte, 0..300)
+fn likely(random: &mut fastrand::Rng) -> Vec<u8> {
+    let length = random.usize(..300);
+    let byte = |random: &mut fastrand::Rng| match random.u8(..8) {
+        0..4 => b"0123456789abcdef"[random.usize(..16)],
+        4..7 => *random.choice(b"-=,@ \tAFz_*/.").unwrap(),
+        _ => random.u8(..),
+    };
+    (0..length).map(|_| byte(random)).collect()
 }
 
-/// A valid parent with a few bytes changed, added or left out.
-fn damaged() -> impl Strategy<Value = Vec<u8>> {
-    let change = (0..PARENT.len(), any::<u8>(), 0..3_u8);
-    prop::collection::vec(change, 0..4).prop_map(|changes| {
-        let mut value = PARENT.as_bytes().to_vec();
-        for (at, byte, how) in changes {
-            let at = at % value.len();
-            match how {
-                0 => value[at] = byte,
-                1 => value.insert(at, byte),
-                _ => drop(value.remove(at)),
-            }
-        }
-        value
-    })
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
-
-    #[test]
-    fn no_bytes_break_the_parsers(
-        parent in prop_oneof![likely(), damaged(), Just(PARENT.into())],
-        states in prop::collection::vec(likely(), 0..4),
-    ) {
-        let mut pairs = vec![("traceparent", parent.as_slice())];
-        pairs.extend(states.iter().map(|state| ("tracestate", state.as_slice())));
-        if let Some(context) = extract_event(pairs.iter().copied()) {
-            let again = context.to_string();
-            let mut sent = vec![("traceparent", again.as_bytes())];
-            sent.extend(context.state().map(|state| ("tracestate", state.as_bytes())));
-            prop_assert_eq!(extract_event(sent), Some(context.clone()), "what is handed on is valid");
-            prop_assert!(context.state().is_none_or(|state| state.len() <= 512));
+/// A valid value with a few bytes changed, added or left out.
+fn damaged(valid: &str, random: &mut fastrand::Rng) -> Vec<u8> {
+    let mut value = valid.as_bytes().to_vec();
+    for _ in 0..random.usize(..4) {
+        let at = random.usize(..value.len());
+        match random.u8(..3) {
+            0 => value[at] = random.u8(..),
+            1 => value.insert(at, random.u8(..)),
+            _ => drop(value.remove(at)),
         }
     }
+    value
 }
 
-/// How many cases: `PROPTEST_CASES` asks for more.
-fn cases() -> u32 {
-    let asked = std::env::var("PROPTEST_CASES").ok();
-    asked.and_then(|cases| cases.parse().ok()).unwrap_or(20_000)
+#[test]
+fn no_bytes_break_the_parsers() {
+    let asked = std::env::var("CQI_FUZZ_CASES").ok();
+    let cases = asked.and_then(|cases| cases.parse().ok()).unwrap_or(50_000);
+    let seed = fastrand::u64(..);
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut taken = (0, 0);
+    for _ in 0..cases {
+        let parent = match random.u8(..3) {
+            0 => likely(&mut random),
+            1 => damaged(PARENT, &mut random),
+            _ => PARENT.into(),
+        };
+        let states: Vec<_> = (0..random.usize(..4))
+            .map(|_| match random.bool() {
+                true => likely(&mut random),
+                false => damaged("foo=1,bar@baz= 2 ,,rojo=00f067aa0ba902b7", &mut random),
+            })
+            .collect();
+        let mut pairs = vec![("traceparent", parent.as_slice())];
+        pairs.extend(states.iter().map(|state| ("tracestate", state.as_slice())));
+        let Some(context) = extract_event(pairs.iter().copied()) else {
+            continue;
+        };
+        taken.0 += 1;
+        taken.1 += usize::from(context.state().is_some());
+        let parent = context.to_string();
+        let mut sent = vec![("traceparent", parent.as_bytes())];
+        sent.extend(
+            context
+                .state()
+                .map(|state| ("tracestate", state.as_bytes())),
+        );
+        let again = extract_event(sent.iter().copied());
+        assert_eq!(
+            again,
+            Some(context.clone()),
+            "seed {seed}: what is handed on is valid"
+        );
+        assert!(
+            sent.iter().all(|(_, value)| value.len() <= 512),
+            "seed {seed}"
+        );
+    }
+    assert!(
+        taken.0 > cases / 4 && taken.1 > cases / 100,
+        "{taken:?} of {cases}"
+    );
 }
