@@ -3,9 +3,8 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, watch};
-
 use opentelemetry_sdk::trace::SpanData;
+use tokio::sync::{Notify, watch};
 
 /// A bounded queue of ended spans, which counts what becomes of each.
 ///

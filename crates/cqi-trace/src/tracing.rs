@@ -120,7 +120,8 @@ impl Tracing {
             dropped => Err(Error::new(
                 Kind::Temporary,
                 format!(
-                    "shut down tracing: {dropped} spans were dropped, the collector did not take them within {timeout:?}"
+                    "shut down tracing: {dropped} spans were dropped that the collector did not \
+                     take; the time given was {timeout:?}"
                 ),
             )),
         }
