@@ -10,6 +10,7 @@ use tracing::{Dispatch, Event, Level, Metadata};
 use tracing_subscriber::Layer;
 use tracing_subscriber::Registry;
 use tracing_subscriber::layer::Context;
+use tracing_subscriber::registry::LookupSpan as _;
 
 use crate::json;
 use crate::keys::Style;
@@ -24,8 +25,8 @@ use crate::trace_ids::TraceIds;
 ///
 /// No lock is held while a value is rendered: its `Debug` may log, or panic.
 ///
-/// What the levels hide is sorted out here: beside other layers, a filter of tracing-subscriber's for
-/// this layer alone would look the span up whenever it is entered or left.
+/// What the levels hide is sorted out here: a filter of tracing-subscriber's for this layer alone
+/// would look the span up whenever it is entered or left.
 pub(crate) struct LineLayer {
     pub(crate) filter: LiveFilter,
     /// Whether there is no other layer: then what the levels hide does not happen.
@@ -58,7 +59,7 @@ impl Layer<Registry> for LineLayer {
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
-        self.is_alone.then(|| self.filter.loudest())
+        Some(self.filter.loudest())
     }
 
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, ctx: Context<'_, Registry>) {
@@ -125,11 +126,20 @@ impl LineLayer {
         if self.spans.contains(around) {
             return Some(around.clone());
         }
-        let mut next = ctx.span(around);
+        self.visit_hidden(around, |_| {})
+    }
+
+    /// Visits a span that the levels hide, though not from other layers, and those around it, out to
+    /// one that they do not hide. Returns that.
+    fn visit_hidden(&self, innermost: &Id, mut visit: impl FnMut(&Id)) -> Option<Id> {
+        let dispatch = self.dispatch.get()?.upgrade()?;
+        let mut next = dispatch.downcast_ref::<Registry>()?.span(innermost);
         while let Some(span) = next {
-            if self.spans.contains(&span.id()) {
-                return Some(span.id());
+            let id = span.id();
+            if self.spans.contains(&id) {
+                return Some(id);
             }
+            visit(&id);
             next = span.parent();
         }
         None
@@ -189,18 +199,10 @@ impl LineLayer {
         if self.spans.contains(id) {
             return self.collect(scratch, id);
         }
-        // The levels hide this span, though not from other layers: take its ids and what is around
-        // it.
-        let mut next = ctx.span(id);
         let mut ids = None;
-        while let Some(span) = next {
-            if self.spans.contains(&span.id()) {
-                return ids.or(self.collect(scratch, &span.id()));
-            }
-            ids = ids.or_else(|| self.find_ids(&span.id()));
-            next = span.parent();
-        }
-        ids
+        let around = self.visit_hidden(id, |hidden| ids = ids.or_else(|| self.find_ids(hidden)));
+        let found = around.and_then(|around| self.collect(scratch, &around));
+        ids.or(found)
     }
 
     /// Collects the fields of a span and of those around it.

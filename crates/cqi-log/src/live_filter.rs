@@ -3,9 +3,11 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use tracing::Metadata;
 use tracing::level_filters::LevelFilter;
+use tracing::subscriber::Interest;
+use tracing::{Metadata, Subscriber};
 use tracing_core::callsite;
+use tracing_subscriber::layer::{Context, Filter};
 
 use crate::filter::Levels;
 
@@ -111,4 +113,27 @@ impl LiveFilter {
 
 fn address(metadata: &Metadata<'_>) -> usize {
     std::ptr::from_ref(metadata).addr()
+}
+
+/// For the logger beside layers that do not say which levels they want: only a filter of
+/// tracing-subscriber's own has what nobody wants cost nothing then.
+impl<S: Subscriber> Filter<S> for LiveFilter {
+    fn enabled(&self, metadata: &Metadata<'_>, _: &Context<'_, S>) -> bool {
+        self.allows(metadata)
+    }
+
+    /// Never says `always`: a mere question such as `log_enabled!` leaves its answer in
+    /// tracing-subscriber's thread state, where the next line would find it. So each line must be
+    /// asked about too.
+    fn callsite_enabled(&self, metadata: &'static Metadata<'static>) -> Interest {
+        if self.learn(metadata) {
+            Interest::sometimes()
+        } else {
+            Interest::never()
+        }
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(self.loudest())
+    }
 }

@@ -7,7 +7,10 @@ use std::sync::{Barrier, Mutex};
 use allocation_counter::measure;
 use cqi_config::{LogConfig, LogFormat, LogOutput};
 use cqi_log::Builder;
+use tracing::level_filters::LevelFilter;
 use tracing::{Span, debug, dispatcher, error, info, info_span, trace};
+
+use tracing_subscriber::Layer as _;
 
 use crate::logs::{config, service};
 
@@ -189,8 +192,10 @@ fn spans() {
 #[test]
 fn a_span_allocates_nothing() {
     let alone = cqi_log::builder;
-    let beside = || cqi_log::builder().with(tracing_subscriber::layer::Identity::new());
-    for builder in [alone(), beside()] {
+    let other = tracing_subscriber::layer::Identity::new;
+    let beside = || cqi_log::builder().with(other());
+    let known = || cqi_log::builder().with(other().with_filter(LevelFilter::TRACE));
+    for builder in [alone(), beside(), known()] {
         let (dispatch, guard) = builder
             .writer(std::io::sink())
             .build(&config("info"), &service())

@@ -1,7 +1,10 @@
 //! Levels at start and while running.
 
 use cqi_errors::Kind;
+use tracing::level_filters::LevelFilter;
 use tracing::{debug, error, info, trace, warn};
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::layer::Identity;
 
 use crate::logs::{Logs, config, service};
 
@@ -20,16 +23,28 @@ fn all_levels() {
     debug!(target: "cqi_bus::consumer", "bus");
 }
 
-/// Returns a logger alone, and one beside a layer that wants everything.
-fn both(level: &str) -> [Logs; 2] {
-    let other = tracing_subscriber::layer::Identity::new();
-    let beside = Logs::with(cqi_log::builder().with(other), &config(level));
-    [Logs::at(level), beside]
+/// Returns a logger alone, one beside a layer that wants everything, and ones beside layers that say
+/// what they want.
+fn all_kinds(level: &str) -> [Logs; 5] {
+    let other = Identity::new;
+    let with = |builder| Logs::with(builder, &config(level));
+    let builder = cqi_log::builder;
+    [
+        Logs::at(level),
+        with(builder().with(other())),
+        with(builder().with(other().with_filter(LevelFilter::TRACE))),
+        with(builder().with(other().with_filter(LevelFilter::OFF))),
+        with(
+            builder()
+                .with(other().with_filter(LevelFilter::INFO))
+                .with(other()),
+        ),
+    ]
 }
 
 #[test]
 fn levels_change_at_callsites_that_have_run() {
-    both("info").iter().for_each(levels_change);
+    all_kinds("info").iter().for_each(levels_change);
 }
 
 fn levels_change(logs: &Logs) {
@@ -54,7 +69,7 @@ fn levels_change(logs: &Logs) {
 
 #[test]
 fn spans_open_while_the_level_changes_stay_in_the_lines() {
-    for logs in both("info") {
+    for logs in all_kinds("info") {
         logs.run(|| {
             let _outer = tracing::info_span!("outer", outer = true).entered();
             logs.guard.set_level("debug").unwrap();

@@ -1,7 +1,11 @@
 //! Fields that spans give to the lines inside them.
 
 use expect_test::expect;
+use tracing::level_filters::LevelFilter;
 use tracing::{Span, debug, debug_span, error, info, info_span};
+
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::layer::Identity;
 
 use crate::logs::{Logs, undated};
 
@@ -87,24 +91,33 @@ fn an_error_keeps_the_spans_that_its_level_would_hide() {
 
 #[test]
 fn an_event_under_a_hidden_parent_keeps_the_spans_around_that() {
-    let logs = Logs::with(
-        // Another layer that sees all spans, so that the hidden one exists.
-        cqi_log::builder().with(tracing_subscriber::layer::Identity::new()),
-        &crate::logs::config("info"),
-    );
-    logs.run(|| {
-        let request = info_span!("request", user = "ada");
-        let hidden = request.in_scope(|| debug_span!("hidden", hidden = true));
-        assert!(!hidden.is_disabled());
-        info!(parent: &hidden, "x");
-        hidden.in_scope(|| debug!("hidden"));
-        hidden.in_scope(|| info!("x"));
-    });
-    expect![[r#"
-        "it::spans","user":"ada"}
-        "it::spans","user":"ada"}
-    "#]]
-    .assert_eq(&after_target(&logs));
+    // Other layers that see all spans, so that the hidden one exists.
+    let everything = Identity::new();
+    let all_levels = Identity::new().with_filter(LevelFilter::TRACE);
+    for builder in [
+        cqi_log::builder().with(everything),
+        cqi_log::builder().with(all_levels),
+    ] {
+        let logs = Logs::with(builder, &crate::logs::config("info"));
+        logs.run(|| {
+            let request = info_span!("request", user = "ada");
+            let hidden = request.in_scope(|| debug_span!("hidden", hidden = true));
+            assert!(!hidden.is_disabled());
+            hidden.record("hidden", false);
+            info!(parent: &hidden, "x");
+            hidden.in_scope(|| debug!("hidden"));
+            hidden.in_scope(|| info!("x"));
+            let _deeper = hidden.in_scope(|| debug_span!("deeper").entered());
+            let _inner = info_span!("inner", inner = true).entered();
+            info!("x");
+        });
+        expect![[r#"
+            "it::spans","user":"ada"}
+            "it::spans","user":"ada"}
+            "it::spans","user":"ada","inner":true}
+        "#]]
+        .assert_eq(&after_target(&logs));
+    }
 }
 
 #[test]
