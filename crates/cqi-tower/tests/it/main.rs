@@ -19,3 +19,4 @@ mod recover;
 mod reject;
 mod script;
 mod server;
+mod surface;

@@ -461,3 +461,28 @@ async fn the_span_is_entered_once_for_each_poll_and_closes_with_the_outcome() {
     drop(body);
     assert_eq!(*logged.spans.lock().unwrap(), expected);
 }
+
+#[tokio::test]
+async fn what_is_dropped_midway_is_dropped_in_one_entry() {
+    let (logged, _guard) = Logged::start();
+    let handler = Handler {
+        at: At::Ready,
+        panic: || (),
+    };
+    let mut service = ObserveLayer::new(Spanned).layer(handler);
+    drop(service.call(http()));
+    let expected = Spans {
+        opened: 1,
+        entered: 2,
+        closed: 1,
+    };
+    assert_eq!(*logged.spans.lock().unwrap(), expected);
+
+    drop(service.call(http()).await.unwrap());
+    let expected = Spans {
+        opened: 2,
+        entered: 5,
+        closed: 2,
+    };
+    assert_eq!(*logged.spans.lock().unwrap(), expected);
+}

@@ -100,15 +100,15 @@ where
     let length = response.headers().get(header::CONTENT_LENGTH);
     let promised = length.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     let mut body = Box::pin(response.into_body());
-    let (mut text, mut trailers) = (String::new(), HeaderMap::new());
+    let mut text = String::new();
     while !body.is_end_stream() && promised.is_none_or(|promised| text.len() < promised) {
         let Some(frame) = body.frame().await else {
             break;
         };
         match frame.map_err(Into::into)?.into_data() {
             Ok(data) => text.push_str(std::str::from_utf8(&data).unwrap()),
-            Err(frame) => trailers = frame.into_trailers().unwrap(),
+            Err(frame) => return Ok((text, frame.into_trailers().unwrap())),
         }
     }
-    Ok((text, trailers))
+    Ok((text, HeaderMap::new()))
 }
