@@ -299,7 +299,7 @@ async fn panics_that_nobody_inside_catches_are_told_apart() {
 
     // In the future, which the one who caught it drops afterwards, when nothing unwinds.
     let recorder = Recorder::new();
-    let service = ObserveLayer::new(recorder.clone()).layer(service_fn(async |_| {
+    let service = ObserveLayer::new(recorder.clone()).layer(service_fn(|_| async move {
         if true {
             panic!("in the future");
         }
@@ -381,7 +381,7 @@ async fn bodies_of_requests_are_counted_where_asked() {
         let recorder = Recorder::new();
         let service = ObserveLayer::new(recorder.clone())
             .count_request_bodies()
-            .layer(service_fn(async |request: Request<_>| {
+            .layer(service_fn(|request: Request<_>| async move {
                 let body: cqi_tower::CountedBody<String> = request.into_body();
                 let (size, over) = (body.size_hint().exact(), body.is_end_stream());
                 assert_eq!(size.unwrap() == 0, over);

@@ -273,16 +273,18 @@ async fn uploads_are_counted_where_asked() {
     for version in VERSIONS {
         let recorder = Recorder::new();
         let layer = ObserveLayer::new(recorder.clone()).count_request_bodies();
-        let count = service_fn(async |request: Request<cqi_tower::CountedBody<Incoming>>| {
-            let size = request
-                .into_body()
-                .collect()
-                .await
-                .unwrap()
-                .to_bytes()
-                .len();
-            Ok::<_, Infallible>(Response::new(size.to_string()))
-        });
+        let count = service_fn(
+            |request: Request<cqi_tower::CountedBody<Incoming>>| async move {
+                let size = request
+                    .into_body()
+                    .collect()
+                    .await
+                    .unwrap()
+                    .to_bytes()
+                    .len();
+                Ok::<_, Infallible>(Response::new(size.to_string()))
+            },
+        );
         let server = serve(version, layer.layer(count)).await;
         let mut client = Client::connect(version, &server).await;
         let mut request = request(Method::PUT.as_str(), "/upload");

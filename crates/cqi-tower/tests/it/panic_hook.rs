@@ -51,7 +51,7 @@ async fn serve(handler: fn()) {
         let names_handler = backtrace.map(|frames| frames.contains("panic_hook::"));
         println!("{panic} [{names_handler:?}]");
     });
-    let service = layer.layer(service_fn(async |_: Request<String>| {
+    let service = layer.layer(service_fn(|_: Request<String>| async move {
         handler();
         Ok::<_, Infallible>(Response::new(String::new()))
     }));
@@ -110,12 +110,13 @@ async fn elsewhere() {
     let line = logged.only();
     println!("{} earlier", line.field("earlier").unwrap());
     println!("{}", line.field("message").unwrap());
+    assert!(catch_unwind(|| panic!("afterwards")).is_err());
 }
 
 #[test]
 fn other_panics_go_to_the_hook_before_and_none_vanishes() {
     let (stdout, stderr) = run("elsewhere", "0");
-    for message in ["outside", "thread", "thread inside"] {
+    for message in ["outside", "thread", "thread inside", "afterwards"] {
         let line = format!("\n{message}\n");
         assert_eq!(stderr.matches(&line).count(), 1, "{message}: {stderr}");
     }

@@ -323,10 +323,11 @@ async fn the_innermost_layer_answers() {
 
 #[tokio::test]
 async fn the_service_goes_on_after_a_panic() {
-    let mut service = RecoverLayer::new().layer(service_fn(async |request: Request<String>| {
-        assert!(request.body().is_empty(), "the handler panicked");
-        Ok::<_, Infallible>(Response::new("fine".to_owned()))
-    }));
+    let mut service =
+        RecoverLayer::new().layer(service_fn(|request: Request<String>| async move {
+            assert!(request.body().is_empty(), "the handler panicked");
+            Ok::<_, Infallible>(Response::new("fine".to_owned()))
+        }));
     for _ in 0..3 {
         let bad = service
             .ready()
