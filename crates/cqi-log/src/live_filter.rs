@@ -137,3 +137,68 @@ impl<S: Subscriber> Filter<S> for LiveFilter {
         Some(self.loudest())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tracing::Level;
+    use tracing_core::callsite::Callsite;
+    use tracing_core::field::FieldSet;
+    use tracing_core::{Kind, identify_callsite};
+
+    use super::*;
+
+    struct Nowhere;
+
+    impl Callsite for Nowhere {
+        fn set_interest(&self, _: Interest) {}
+
+        fn metadata(&self) -> &Metadata<'_> {
+            unreachable!("it is not registered")
+        }
+    }
+
+    fn callsite(level: Level) -> &'static Metadata<'static> {
+        let fields = FieldSet::new(&[], identify_callsite!(&Nowhere));
+        let metadata = Metadata::new("x", "cqi", level, None, None, None, fields, Kind::EVENT);
+        Box::leak(Box::new(metadata))
+    }
+
+    #[test]
+    fn answers_are_right_for_more_callsites_than_are_remembered() {
+        let filter = LiveFilter::new(Levels::parse("info").unwrap());
+        let levels = [Level::INFO, Level::DEBUG, Level::TRACE];
+        let callsites: Vec<_> = levels
+            .iter()
+            .cycle()
+            .take(2 * SLOTS)
+            .map(|&level| callsite(level))
+            .collect();
+        for directives in ["info", "debug", "off"] {
+            let levels = Levels::parse(directives).unwrap();
+            let expected: Vec<_> = callsites
+                .iter()
+                .map(|callsite| levels.allows(callsite))
+                .collect();
+            let given = |callsites: &[&'static Metadata<'static>]| -> Vec<_> {
+                callsites
+                    .iter()
+                    .map(|callsite| filter.allows(callsite))
+                    .collect()
+            };
+            filter.set(levels);
+            assert_eq!(given(&callsites), expected, "not learned");
+            for _ in 0..2 {
+                for (callsite, expected) in callsites.iter().zip(&expected) {
+                    assert_eq!(filter.learn(callsite), *expected);
+                }
+                assert_eq!(given(&callsites), expected, "learned");
+            }
+        }
+        let remembered = filter
+            .0
+            .answers
+            .iter()
+            .filter(|answer| answer.load(Ordering::Relaxed) != 0);
+        assert!(remembered.count() > SLOTS / 2);
+    }
+}

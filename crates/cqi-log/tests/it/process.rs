@@ -263,6 +263,42 @@ fn asking_whether_a_record_would_appear_loses_no_line() {
     }
 }
 
+#[cfg(feature = "log")]
+#[test]
+fn records_go_by_their_own_targets_beside_other_layers() {
+    use tracing::level_filters::LevelFilter;
+    use tracing_subscriber::Layer as _;
+
+    if !is_child() {
+        let test = "records_go_by_their_own_targets_beside_other_layers";
+        let output = child(test).output().unwrap();
+        assert!(output.status.success());
+        let lines = parse(&output.stderr);
+        let targets: Vec<_> = lines.iter().map(|line| line["target"].clone()).collect();
+        assert_eq!(targets, ["loud", "quiet", "quiet", "loud"]);
+        return;
+    }
+    let config = LogConfig {
+        level: "warn,loud=debug,log=off".to_owned(),
+        ..to_stderr()
+    };
+    let other = tracing_subscriber::layer::Identity::new().with_filter(LevelFilter::TRACE);
+    let guard = cqi_log::builder()
+        .with(other)
+        .init(&config, &service())
+        .unwrap();
+    let records = || {
+        log::debug!(target: "loud", "x");
+        log::info!(target: "quiet", "x");
+        log::warn!(target: "quiet", "x");
+    };
+    records();
+    guard.set_level("warn").unwrap();
+    records();
+    guard.set_level("off,loud=trace").unwrap();
+    records();
+}
+
 #[test]
 fn levels_change_from_anywhere() {
     if !is_child() {
