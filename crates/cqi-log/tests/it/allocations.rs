@@ -244,3 +244,66 @@ fn a_span_that_another_thread_closes_allocates_nothing() {
         assert_eq!(closing.join().unwrap(), 0);
     });
 }
+
+#[test]
+fn spans_leave_nothing_behind_whatever_the_levels_become() {
+    let other = tracing_subscriber::layer::Identity::new;
+    let beside = || cqi_log::builder().with(other());
+    let known = || cqi_log::builder().with(other().with_filter(LevelFilter::TRACE));
+    for builder in [cqi_log::builder(), beside(), known()] {
+        let (dispatch, guard) = builder
+            .writer(std::io::sink())
+            .build(&config("info"), &service())
+            .unwrap();
+        let flip = || {
+            let seen = info_span!("seen", user = 42).entered();
+            guard.set_level("off").unwrap();
+            let hidden = info_span!("hidden", user = 42).entered();
+            guard.set_level("info").unwrap();
+            drop(info_span!("inner", user = 42));
+            drop((hidden, seen));
+        };
+        dispatcher::with_default(&dispatch, || {
+            (0..10).for_each(|_| flip());
+            let left = measure(|| (0..200).for_each(|_| flip())).bytes_current;
+            assert!(left < 4096, "{left}");
+        });
+    }
+}
+
+#[test]
+fn threads_open_and_close_each_others_spans() {
+    let (dispatch, guard) = cqi_log::builder()
+        .with(tracing_subscriber::layer::Identity::new().with_filter(LevelFilter::TRACE))
+        .writer(std::io::sink())
+        .build(&config("info"), &service())
+        .unwrap();
+    let passed: [Mutex<Option<Span>>; 4] = Default::default();
+    std::thread::scope(|threads| {
+        for thread in 0..4 {
+            let (dispatch, passed) = (&dispatch, &passed);
+            threads.spawn(move || {
+                dispatcher::with_default(dispatch, || {
+                    for round in 0..5_000 {
+                        let span = info_span!("request", thread, round);
+                        let inner = span.in_scope(|| tracing::debug_span!("inner", round));
+                        inner.in_scope(|| info!("inside"));
+                        let next = &passed[(thread + round) % 4];
+                        let other = next.lock().unwrap().replace(inner);
+                        if let Some(other) = other {
+                            other.record("round", 0);
+                            other.in_scope(|| info!("elsewhere"));
+                        }
+                    }
+                });
+            });
+        }
+        for round in 0..50 {
+            let level = if round % 2 == 0 { "debug" } else { "info" };
+            guard.set_level(level).unwrap();
+        }
+    });
+    dispatcher::with_default(&dispatch, || drop(passed));
+    assert_eq!(guard.stats().lines_lost, 0);
+    assert!(guard.stats().lines_written >= 4 * 5_000);
+}
