@@ -65,6 +65,10 @@ impl<'a> Renderer<'a> {
         if self.source == Source::Record && name.starts_with("log.") {
             return;
         }
+        // Those tell OpenTelemetry's layer what to make of the span.
+        if self.source == Source::Span && name.starts_with("otel.") {
+            return;
+        }
         fields.push(|out| {
             let key = keys.write(out, name, self.style);
             if key.redacted {

@@ -159,20 +159,24 @@ impl TraceContext {
     pub(crate) fn read_pairs<'a>(
         pairs: impl IntoIterator<Item = (&'a str, &'a [u8])> + Clone,
     ) -> Option<Self> {
-        let named = |wanted: &'static str| {
-            let pairs = pairs.clone().into_iter();
-            pairs
-                .filter_map(move |(name, value)| name.eq_ignore_ascii_case(wanted).then_some(value))
-        };
-        let mut parents = named("traceparent");
+        let mut parents = named(pairs.clone(), "traceparent");
         let (Some(parent), None) = (parents.next(), parents.next()) else {
             return None;
         };
         Some(Self {
             parent: Traceparent::parse(parent)?,
-            state: tracestate::combine(named("tracestate").map(Field::Bytes)),
+            state: tracestate::combine(named(pairs, "tracestate").map(Field::Bytes)),
         })
     }
+}
+
+/// Finds the values of a name.
+fn named<'a>(
+    pairs: impl IntoIterator<Item = (&'a str, &'a [u8])>,
+    wanted: &'static str,
+) -> impl Iterator<Item = &'a [u8]> {
+    let pairs = pairs.into_iter();
+    pairs.filter_map(move |(name, value)| name.eq_ignore_ascii_case(wanted).then_some(value))
 }
 
 impl From<&TraceContext> for SpanContext {

@@ -78,7 +78,8 @@ impl Filter<Registry> for Recorded {
 /// spans of debug and below for each frame.
 fn is_of_interest(metadata: &Metadata<'_>) -> bool {
     let level = match metadata.target() {
-        UNSAMPLED => return false,
+        // The span that the log makes of a request is none where traces have made one too.
+        UNSAMPLED | "cqi_log::request" => return false,
         target if target.starts_with("cqi_") => LevelFilter::DEBUG,
         _ => LevelFilter::INFO,
     };

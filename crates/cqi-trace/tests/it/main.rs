@@ -4,6 +4,8 @@
 mod crossing;
 mod export;
 mod outage;
+mod requests;
+mod server;
 mod services;
 mod settings;
 mod shutdown;
