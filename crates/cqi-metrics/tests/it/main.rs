@@ -1,9 +1,21 @@
 //! The layers through their public API.
 #![allow(clippy::unwrap_used, reason = "what a test prepares must succeed")]
 
+#[cfg(feature = "serve")]
 mod bounds;
+#[cfg(all(
+    feature = "axum",
+    feature = "process",
+    feature = "runtime",
+    feature = "serve"
+))]
+mod prometheus;
+#[cfg(feature = "axum")]
 mod router;
+#[cfg(feature = "serve")]
 mod server;
+#[cfg(feature = "serve")]
+mod slow;
 
 use std::net::SocketAddr;
 

@@ -1,0 +1,45 @@
+use std::fmt::Write;
+
+use crate::{Description, Metrics};
+
+impl Metrics {
+    /// Lists all metrics in a table of Markdown, for a service's documentation.
+    ///
+    /// The service's name, which begins the names of most, is written as `{service}`, so that the
+    /// table is that of every service with these metrics.
+    #[must_use]
+    pub fn catalogue(&self) -> String {
+        let prefix = format!("{}_", self.namespace());
+        let mut table =
+            String::from("| Metric | Type | Unit | Labels | Meaning |\n|---|---|---|---|---|\n");
+        for Description {
+            name,
+            kind,
+            unit,
+            labels,
+            help,
+        } in self.describe()
+        {
+            let name = match name.strip_prefix(&prefix) {
+                Some(rest) => format!("{{service}}_{rest}"),
+                None => name,
+            };
+            let labels: Vec<_> = labels.iter().map(|label| format!("`{label}`")).collect();
+            let row = [
+                format!("`{name}`"),
+                kind.to_owned(),
+                unit.unwrap_or_default().to_owned(),
+                labels.join(", "),
+                escape(&help),
+            ];
+            // Writing to a text does not fail.
+            let _ = writeln!(table, "| {} |", row.join(" | "));
+        }
+        table
+    }
+}
+
+/// Keeps a help text in its cell.
+fn escape(help: &str) -> String {
+    help.replace('|', "\\|").replace('\n', " ")
+}
