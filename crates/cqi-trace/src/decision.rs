@@ -92,6 +92,3 @@ pub(crate) fn start(span: &Span, decision: &Decision, parent: Option<&TraceConte
     let _preset = Preset::set(ids.trace_id, ids.span_id);
     let _ = span.context();
 }
-
-#[cfg(all(test, feature = "testing"))]
-mod tests;

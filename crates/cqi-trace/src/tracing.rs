@@ -84,6 +84,7 @@ impl Tracing {
     ///
     /// It takes spans of level info and above, and CQI's own from debug on, whatever `log.level` is.
     /// Events stay in the log.
+    #[must_use = "a layer does nothing until a subscriber has it"]
     pub fn layer(&self) -> impl Layer<Registry> + Send + Sync + use<> {
         let tracer = self.inner.export.as_ref().map(|export| &export.tracer);
         filter::layers(tracer, &self.inner.subscriber)
@@ -144,10 +145,12 @@ impl Export {
         Exporter::new(Arc::clone(&queue), collector, resource, outage, config).spawn()?;
         let ratio = Box::new(Sampler::TraceIdRatioBased(config.sample_ratio));
         // Spelled out, since the SDK's own defaults can be changed by environment variables.
-        let mut limits = SpanLimits::default();
-        limits.max_attributes_per_span = 128;
-        limits.max_events_per_span = 128;
-        limits.max_links_per_span = 128;
+        let limits = SpanLimits {
+            max_attributes_per_span: 128,
+            max_events_per_span: 128,
+            max_links_per_span: 128,
+            ..SpanLimits::default()
+        };
         let provider = SdkTracerProvider::builder()
             .with_id_generator(Ids)
             .with_sampler(Sampler::ParentBased(ratio))

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::{BodyExt as _, Collected, Full, Limited};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use prost::Message as _;
 use tonic::body::Body;
@@ -53,7 +53,7 @@ pub(super) async fn send(
     }
     let answer = Limited::new(response.into_body(), ANSWER).collect().await;
     // The batch was accepted, whatever else the answer says.
-    let answer = answer.map(|answer| answer.to_bytes()).unwrap_or_default();
+    let answer = answer.map_or_else(|_| Bytes::new(), Collected::to_bytes);
     let answer = ExportTraceServiceResponse::decode(answer).unwrap_or_default();
     Ok(answer.into())
 }

@@ -91,7 +91,7 @@ pub enum SpanValue {
     /// A text.
     Text(String),
     /// Values in a row.
-    List(Vec<SpanValue>),
+    List(Vec<Self>),
     /// What OTLP has besides, in its debugging form.
     Other(String),
 }

@@ -120,7 +120,7 @@ impl Receiver {
             Fault::Silent => std::future::pending().await,
             Fault::HangUp => {
                 self.hang_up.notify_one();
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
             Fault::Unavailable => return Err(Code::Unavailable),
             Fault::Refuse => return Err(Code::InvalidArgument),

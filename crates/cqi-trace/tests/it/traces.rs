@@ -22,11 +22,16 @@ impl Traces {
     }
 
     pub(crate) fn with(change: impl FnOnce(&mut TracingConfig)) -> Self {
+        Self::at("info", change)
+    }
+
+    /// Logs from a level on.
+    pub(crate) fn at(level: &str, change: impl FnOnce(&mut TracingConfig)) -> Self {
         let collector = Collector::start().unwrap();
         let mut config = collector.config();
         change(&mut config);
         let tracing = Tracing::init(&config, &service()).unwrap();
-        let logs = logs(&tracing, "info");
+        let logs = logs(&tracing, level);
         Self {
             tracing,
             logs,
