@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use cqi_tower::Ending;
+use cqi_trace::testing::{SpanStatus, SpanValue};
 
 use crate::recorder::End;
 use crate::telemetry::Telemetry;
@@ -11,6 +12,7 @@ use crate::telemetry::Telemetry;
 pub(crate) fn check(telemetry: &Telemetry) {
     let ends = telemetry.recorder.book().ended.clone();
     lines(telemetry, &ends);
+    spans(telemetry, &ends);
 }
 
 /// Each request has one line, which says what happened; probes have none.
@@ -53,4 +55,67 @@ fn lines(telemetry: &Telemetry, ends: &[End]) {
         }
     }
     assert!(lines.is_empty(), "lines of no request: {lines:?}");
+}
+
+/// Each request has one server span, which says the same; probes have none.
+fn spans(telemetry: &Telemetry, ends: &[End]) {
+    let mut spans = BTreeMap::new();
+    for span in telemetry.server_spans() {
+        let trace = format!("{:032x}", span.trace_id);
+        if let Some(other) = spans.insert(trace, span.clone()) {
+            panic!("two spans of one request: {other:?} {span:?}");
+        }
+    }
+    for end in ends.iter().filter(|end| !end.quiet) {
+        let Some(span) = end.trace_id.as_ref().and_then(|id| spans.remove(id)) else {
+            panic!("no span for {end:?}");
+        };
+        let text = |name: &str| match span.attributes.get(name) {
+            Some(SpanValue::Text(text)) => Some(text.as_str()),
+            _ => None,
+        };
+        assert_eq!(
+            text("request_id"),
+            end.request_id.as_deref(),
+            "{span:?} {end:?}"
+        );
+        assert_eq!(
+            matches!(span.status, SpanStatus::Error(_)),
+            end.failed,
+            "{span:?} {end:?}"
+        );
+        match end.grpc {
+            Some(code) => {
+                assert_eq!(
+                    text("rpc.response.status_code"),
+                    Some(code),
+                    "{span:?} {end:?}"
+                );
+                let method = end.grpc_method.as_deref();
+                assert_eq!(
+                    text("rpc.method"),
+                    Some(method.unwrap_or("_OTHER")),
+                    "{span:?}"
+                );
+                assert_eq!(span.name, method.unwrap_or("grpc"), "{end:?}");
+            }
+            None => {
+                let status = match span.attributes.get("http.response.status_code") {
+                    Some(SpanValue::Int(status)) => u16::try_from(*status).ok(),
+                    _ => None,
+                };
+                assert_eq!(status, end.head, "{span:?} {end:?}");
+                assert_eq!(
+                    text("http.request.method"),
+                    Some(end.method.as_str()),
+                    "{span:?}"
+                );
+                assert_eq!(text("http.route"), end.route.as_deref(), "{span:?} {end:?}");
+                let route = end.route.iter().map(String::as_str);
+                let name: Vec<_> = [end.method.as_str()].into_iter().chain(route).collect();
+                assert_eq!(span.name, name.join(" "), "{end:?}");
+            }
+        }
+    }
+    assert!(spans.is_empty(), "spans of no request: {spans:?}");
 }

@@ -2,19 +2,22 @@
 
 use std::convert::Infallible;
 use std::future::{Ready, pending};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Buf as _, BufMut as _, Bytes};
+use cqi_trace::TraceClientLayer;
 use futures_util::stream::{self, BoxStream, StreamExt as _};
-use http::{Request, Response};
+use http::{Request, Response, Version};
 use tonic::body::Body;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::server::{Grpc, NamedService};
 use tonic::{Status, Streaming};
-use tower::{Service, service_fn};
+use tower::{Layer as _, Service, service_fn};
 
+use crate::client::{Client, get};
 use crate::http_service::panic_quietly;
 
 /// Messages that are bytes.
@@ -56,8 +59,11 @@ impl Decoder for Raw {
 }
 
 /// The service `test.Calls`.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Calls;
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Calls {
+    /// Whom to ask for `Relay`, and what each request goes through.
+    pub(crate) relay: Option<(SocketAddr, TraceClientLayer)>,
+}
 
 impl NamedService for Calls {
     const NAME: &'static str = "test.Calls";
@@ -73,19 +79,28 @@ impl Service<Request<Body>> for Calls {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        Box::pin(async move { Ok(answer(request).await) })
+        let relay = self.relay.clone();
+        Box::pin(async move { Ok(answer(request, relay).await) })
     }
 }
 
 type Chunks = BoxStream<'static, Result<Bytes, Status>>;
 
-async fn answer(request: Request<Body>) -> Response<Body> {
+async fn answer(
+    request: Request<Body>,
+    relay: Option<(SocketAddr, TraceClientLayer)>,
+) -> Response<Body> {
     let path = request.uri().path().to_owned();
     let mut grpc = Grpc::new(Raw);
     match path.strip_prefix("/test.Calls/").unwrap_or_default() {
         "Echo" => {
             let echo = |call: tonic::Request<Bytes>| reply(Ok(call.into_inner()));
             grpc.unary(service_fn(echo), request).await
+        }
+        // The message is a path.
+        "Relay" => {
+            let ask = |call: tonic::Request<Bytes>| relayed(call, relay.clone());
+            grpc.unary(service_fn(ask), request).await
         }
         // The message is the number of a status.
         "Fail" => {
@@ -142,6 +157,18 @@ async fn answer(request: Request<Body>) -> Response<Body> {
         }
         _ => Status::unimplemented("no such method").into_http(),
     }
+}
+
+async fn relayed(
+    call: tonic::Request<Bytes>,
+    relay: Option<(SocketAddr, TraceClientLayer)>,
+) -> Result<tonic::Response<Bytes>, Status> {
+    let path = String::from_utf8_lossy(call.get_ref()).into_owned();
+    let (address, layer) = relay.ok_or_else(|| Status::unavailable("nobody to ask"))?;
+    let client = Client::connect(address, Version::HTTP_11).await;
+    let answer = layer.layer(client).call(get(&path)).await;
+    let answer = answer.map_err(|error| Status::from_error(error.into()))?;
+    Ok(tonic::Response::new(answer.status().to_string().into()))
 }
 
 fn reply<T>(result: Result<T, Status>) -> Ready<Result<tonic::Response<T>, Status>> {

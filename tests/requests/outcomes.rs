@@ -2,16 +2,14 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use cqi_tower::Ending;
 use http::{Method, Request, Version};
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::BodyExt as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::agreement;
-use crate::client::{Body, Client};
-use crate::grpc::frame;
+use crate::client::{Body, Client, ask, call, get};
 use crate::server::Servers;
 use crate::telemetry::Telemetry;
 
@@ -32,20 +30,6 @@ enum HangUp {
     AfterHead,
 }
 use HangUp::{AfterHead, BeforeHead, Never};
-
-fn ask(method: Method, path: &str, body: impl Into<Bytes>) -> Request<Body> {
-    Request::builder()
-        .method(method)
-        .uri(format!("http://{}{path}", "service.test"))
-        .header("host", "service.test")
-        .header("x-request-id", "the-one")
-        .body(Full::new(body.into()).boxed())
-        .unwrap()
-}
-
-fn get(path: &str) -> Request<Body> {
-    ask(Method::GET, path, "")
-}
 
 fn http(
     request: Request<Body>,
@@ -119,18 +103,6 @@ fn over_http() -> Vec<Case> {
         http(get("/endless"), AfterHead, "/endless", 200, Cancelled),
         http(get("/health"), Never, "", 404, Complete),
     ]
-}
-
-fn call(method: &str, message: &[u8]) -> Request<Body> {
-    let mut request = ask(
-        Method::POST,
-        &format!("/test.Calls/{method}"),
-        frame(message),
-    );
-    let headers = request.headers_mut();
-    headers.insert("content-type", "application/grpc".parse().unwrap());
-    headers.insert("te", "trailers".parse().unwrap());
-    request
 }
 
 fn over_grpc() -> Vec<Case> {

@@ -24,6 +24,9 @@ pub(crate) struct End {
     pub(crate) quiet: bool,
     pub(crate) method: String,
     pub(crate) route: Option<String>,
+    /// The status that was sent, if one was.
+    pub(crate) head: Option<u16>,
+    /// The status that tells the outcome best.
     pub(crate) status: u16,
     pub(crate) grpc: Option<&'static str>,
     pub(crate) grpc_method: Option<String>,
@@ -64,6 +67,7 @@ impl Observation for Recorder {
             quiet: request.is_quiet(),
             method: request.method().to_string(),
             route: request.route().map(str::to_owned),
+            head: outcome.head.map(|head| head.as_u16()),
             status: outcome.status().as_u16(),
             grpc: outcome.grpc().map(cqi_tower::GrpcStatus::as_str),
             grpc_method: outcome.grpc_method().map(str::to_owned),

@@ -36,27 +36,36 @@ impl Servers {
     }
 
     pub(crate) async fn with_routes(layer: ObserveLayer<Observers>, routes: Router) -> Self {
+        Self::with(layer, |_| routes, |_| Calls::default()).await
+    }
+
+    /// Starts services that know the addresses of each other: of the calls, and of the routes.
+    pub(crate) async fn with(
+        layer: ObserveLayer<Observers>,
+        routes: impl FnOnce(SocketAddr) -> Router,
+        calls: impl FnOnce(SocketAddr) -> Calls,
+    ) -> Self {
+        let bind = async || TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (http_listener, grpc_listener) = (bind().await, bind().await);
+        let http = http_listener.local_addr().unwrap();
+        let grpc = grpc_listener.local_addr().unwrap();
         let (stop, stopped) = watch::channel(());
         let until = |mut stopped: watch::Receiver<()>| async move {
             let _ = stopped.changed().await;
         };
         let mut tasks = JoinSet::new();
 
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let http = listener.local_addr().unwrap();
-        let routes = with_layers(routes, layer.clone());
+        let routes = with_layers(routes(grpc), layer.clone());
         let prompt = |stream: &mut TcpStream| stream.set_nodelay(true).unwrap();
-        let serve = axum::serve(listener.tap_io(prompt), routes)
+        let serve = axum::serve(http_listener.tap_io(prompt), routes)
             .with_graceful_shutdown(until(stopped.clone()));
         tasks.spawn(async move { serve.await.unwrap() });
 
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let grpc = listener.local_addr().unwrap();
-        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+        let incoming = TcpIncoming::from(grpc_listener).with_nodelay(Some(true));
         let serve = Server::builder()
             .layer(layer)
             .layer(RecoverLayer::new())
-            .add_service(Calls)
+            .add_service(calls(http))
             .serve_with_incoming_shutdown(incoming, until(stopped));
         tasks.spawn(async move { serve.await.unwrap() });
 

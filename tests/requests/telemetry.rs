@@ -6,14 +6,16 @@ use std::time::Duration;
 use cqi_config::{LogConfig, MetricsConfig, ServiceConfig, TracingConfig};
 use cqi_log::LogLayer;
 use cqi_log::testing::Capture;
-use cqi_metrics::{Metrics, MetricsLayer};
+use cqi_metrics::{Format, Metrics, MetricsLayer};
 use cqi_tower::ObserveLayer;
+use cqi_trace::testing::{Collector, ReceivedSpan, SpanKind};
 use cqi_trace::{TraceLayer, Tracing};
 use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
 use tracing::dispatcher::{self, DefaultGuard};
 
 use crate::recorder::Recorder;
+use crate::samples::Samples;
 
 pub(crate) type Observers = (TraceLayer, LogLayer, MetricsLayer, Recorder);
 
@@ -22,6 +24,7 @@ pub(crate) struct Telemetry {
     pub(crate) logs: Capture,
     pub(crate) metrics: Metrics,
     pub(crate) tracing: Tracing,
+    pub(crate) collector: Collector,
     pub(crate) recorder: Recorder,
     layer: ObserveLayer<Observers>,
     runtime: Runtime,
@@ -34,13 +37,23 @@ thread_local! {
 impl Telemetry {
     /// Starts with each request sampled, and all kept.
     pub(crate) fn start() -> Self {
+        Self::sampling(1.0)
+    }
+
+    pub(crate) fn sampling(ratio: f64) -> Self {
         let service = ServiceConfig::default();
+        let collector = Collector::start().unwrap();
         let traces = TracingConfig {
             queue_size: 65_536,
-            ..TracingConfig::default()
+            sample_ratio: ratio,
+            ..collector.config()
         };
         let tracing = Tracing::init(&traces, &service).unwrap();
-        let metrics = Metrics::new(&MetricsConfig::default(), &service).unwrap();
+        let scraped = MetricsConfig {
+            port: 0,
+            ..MetricsConfig::default()
+        };
+        let metrics = Metrics::new(&scraped, &service).unwrap();
         let recorder = Recorder::default();
         let logs = Capture::new(
             cqi_log::builder().with(tracing.layer()),
@@ -69,6 +82,7 @@ impl Telemetry {
             logs,
             metrics,
             tracing,
+            collector,
             recorder,
             layer,
             runtime,
@@ -89,6 +103,20 @@ impl Telemetry {
         let mut lines = self.logs.lines();
         lines.retain(|line| line["target"] == "cqi_log::request" && line["message"] == "request");
         lines
+    }
+
+    /// Delivers all spans, and returns those of requests.
+    pub(crate) fn server_spans(&self) -> Vec<ReceivedSpan> {
+        self.tracing.shutdown(Duration::from_secs(10)).unwrap();
+        assert_eq!(self.tracing.stats().dropped, 0);
+        let mut spans = self.collector.spans();
+        spans.retain(|span| span.kind == SpanKind::Server);
+        spans
+    }
+
+    /// Returns what a scraper gets, in the format with exemplars.
+    pub(crate) fn samples(&self) -> Samples {
+        Samples::parse(&self.metrics.render(Format::OpenMetrics))
     }
 
     /// Waits until so many requests have started.
