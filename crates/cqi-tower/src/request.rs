@@ -31,6 +31,7 @@ pub struct RequestInfo {
 }
 
 impl RequestInfo {
+    #[inline]
     pub(crate) fn new<B: Body>(request: &Request<B>, quiet: &Quiet) -> Self {
         let protocol = Protocol::of(request.headers());
         let declared = request

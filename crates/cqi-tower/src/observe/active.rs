@@ -45,23 +45,17 @@ struct Parts<'a, O> {
 }
 
 impl<O: Observation> Active<O> {
-    /// Starts to watch a request. All is made in place, since it is large.
-    pub(crate) fn new(info: RequestInfo, request_bytes: Count) -> Self {
+    #[inline]
+    pub(crate) fn new(info: RequestInfo, observation: O, request_bytes: Count) -> Self {
         Self(Some(Live {
             info,
             progress: Progress {
                 request_bytes,
                 ..Progress::default()
             },
-            observation: None,
+            observation: Some(observation),
             working: false,
         }))
-    }
-
-    pub(crate) fn start(&mut self, start: impl FnOnce(&mut RequestInfo) -> O) {
-        if let Some(live) = &mut self.0 {
-            live.observation = Some(start(&mut live.info));
-        }
     }
 
     /// Belongs to no request.

@@ -9,7 +9,7 @@ use pin_project_lite::pin_project;
 use super::active::Active;
 use super::body::ResponseBody;
 use crate::poll_once::poll_once;
-use crate::{Ending, Observation, RequestInfo};
+use crate::{Ending, Observation};
 
 pin_project! {
     /// The future of an [`Observe`](crate::Observe).
@@ -35,19 +35,12 @@ pin_project! {
 }
 
 impl<F, O: Observation> ResponseFuture<F, O> {
-    pub(crate) fn new(active: Active<O>) -> Self {
+    #[inline]
+    pub(crate) fn new(inner: F, active: Active<O>) -> Self {
         Self {
-            inner: None,
+            inner: Some(inner),
             active,
         }
-    }
-
-    pub(crate) fn observe(&mut self, start: impl FnOnce(&mut RequestInfo) -> O) {
-        self.active.start(start);
-    }
-
-    pub(crate) fn call(&mut self, call: impl FnOnce() -> F) {
-        self.inner = self.active.enter(|request| Some(request.run(call)));
     }
 }
 

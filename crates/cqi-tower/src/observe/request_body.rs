@@ -47,33 +47,26 @@ pub(crate) mod sealed {
     pub trait Wrap<B> {
         type Body;
 
-        fn count() -> Count;
-
-        fn wrap(request: Request<B>, count: Count) -> Request<Self::Body>;
+        fn wrap(request: Request<B>) -> (Request<Self::Body>, Count);
     }
 }
 
 impl<B: Body> sealed::Wrap<B> for Unchanged {
     type Body = B;
 
-    fn count() -> Count {
-        Count::default()
-    }
-
-    fn wrap(request: Request<B>, _: Count) -> Request<B> {
-        request
+    #[inline]
+    fn wrap(request: Request<B>) -> (Request<B>, Count) {
+        (request, Count::default())
     }
 }
 
 impl<B: Body> sealed::Wrap<B> for Counted {
     type Body = CountedBody<B>;
 
-    fn count() -> Count {
-        Count(Some(Arc::default()))
-    }
-
-    fn wrap(request: Request<B>, bytes: Count) -> Request<CountedBody<B>> {
-        request.map(|inner| CountedBody { inner, bytes })
+    fn wrap(request: Request<B>) -> (Request<CountedBody<B>>, Count) {
+        let count = Count(Some(Arc::default()));
+        let bytes = count.clone();
+        (request.map(|inner| CountedBody { inner, bytes }), count)
     }
 }
 

@@ -63,12 +63,12 @@ where
     }
 
     fn call(&mut self, mut request: Request<A>) -> Self::Future {
-        let info = RequestInfo::new(&request, &self.shared.quiet);
-        let count = R::count();
-        let mut future = ResponseFuture::new(Active::new(info, count.clone()));
-        future.observe(|info| self.shared.observer.on_request(&mut request, info));
-        future.call(|| self.inner.call(R::wrap(request, count)));
-        future
+        let mut info = RequestInfo::new(&request, &self.shared.quiet);
+        let observation = self.shared.observer.on_request(&mut request, &mut info);
+        let (request, count) = R::wrap(request);
+        let mut active = Active::new(info, observation, count);
+        let inner = active.enter(|active| active.run(|| self.inner.call(request)));
+        ResponseFuture::new(inner, active)
     }
 }
 
