@@ -1,9 +1,17 @@
 //! The layers through their public API.
-#![allow(clippy::unwrap_used, reason = "what a test prepares must succeed")]
+#![allow(
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "what a test prepares must succeed, and its child process speaks to it"
+)]
 
+mod allocations;
+mod client;
 mod crossing;
 mod export;
 mod outage;
+mod propagation;
 mod requests;
 mod server;
 mod services;
