@@ -1,12 +1,14 @@
 //! The example on a real PostgreSQL, driven by a client, for a person to watch.
 
 mod client;
+mod observed;
 mod service;
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use cqi_testkit::Postgres;
+use cqi_trace::testing::Collector;
 use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
 
@@ -18,7 +20,7 @@ use crate::wait::wait_until;
 pub(crate) fn run() -> Result<()> {
     story().context("the demo is not well")?;
     println!(
-        "\nall is well: created, listed, refused, survived the loss of its server, and stopped when asked"
+        "\nall is well: created, listed, refused, observed, survived the loss of its server, and stopped when asked"
     );
     Ok(())
 }
@@ -30,6 +32,10 @@ fn story() -> Result<()> {
     let database = runtime.block_on(server.database("assets"))?;
     println!("  postgres on {}:{}", server.host(), server.port());
 
+    chapter("A collector of traces");
+    let collector = Collector::start()?;
+    println!("  OTLP on {}", collector.endpoint());
+
     chapter("The service: examples/simple");
     service::build()?;
     let service = Service::start(&[
@@ -38,10 +44,14 @@ fn story() -> Result<()> {
         ("CQI_DATABASE_USER", server.user().to_owned()),
         ("CQI_DATABASE_PASSWORD", server.password().to_owned()),
         ("CQI_DATABASE_DATABASE", database.name().to_owned()),
+        ("CQI_TRACING_ENDPOINT", collector.endpoint()),
+        ("CQI_TRACING_BATCH_DELAY", "50ms".to_owned()),
     ])?;
     let client = service.client();
     assets(&client)?;
     problems(&client)?;
+    chapter("One request: its log line, its trace and its metrics have one trace id");
+    observed::show(&service, &client, &collector)?;
     outage(&client, &server, &runtime)?;
 
     chapter("SIGTERM: the service finishes what it has and leaves");

@@ -8,6 +8,8 @@ mod connect;
 mod connection;
 mod error;
 mod lifecycle;
+#[cfg(feature = "metrics")]
+mod metrics;
 #[cfg(feature = "migrate")]
 mod migrate;
 mod perform;

@@ -211,6 +211,11 @@ impl Pool {
         Self { inner }
     }
 
+    #[cfg(feature = "metrics")]
+    pub(crate) fn downgrade(&self) -> std::sync::Weak<Inner> {
+        Arc::downgrade(&self.inner)
+    }
+
     pub(crate) fn config(&self) -> &DatabaseConfig {
         &self.inner.config
     }

@@ -144,6 +144,10 @@ impl Connection {
 impl crate::Pool {
     fn note(&self, sql: &str, peer: &crate::session::Peer, elapsed: Duration) {
         self.counters().queries.fetch_add(1, Ordering::Relaxed);
+        #[cfg(feature = "metrics")]
+        if let Some(durations) = self.counters().durations.get() {
+            durations.observe(elapsed.as_secs_f64());
+        }
         if elapsed >= self.config().slow_query_threshold {
             tracing::warn!(
                 elapsed = ?elapsed,

@@ -49,6 +49,9 @@ pub(crate) struct Counters {
     pub(crate) query_timeouts: AtomicU64,
     pub(crate) abandoned: AtomicU64,
     pub(crate) replayed: AtomicU64,
+    /// How long queries take, where somebody wants to know.
+    #[cfg(feature = "metrics")]
+    pub(crate) durations: std::sync::OnceLock<cqi_metrics::Histogram>,
 }
 
 impl Counters {
@@ -64,6 +67,8 @@ impl Counters {
             query_timeouts: AtomicU64::new(0),
             abandoned: AtomicU64::new(0),
             replayed: AtomicU64::new(0),
+            #[cfg(feature = "metrics")]
+            durations: std::sync::OnceLock::new(),
         }
     }
 

@@ -1,16 +1,19 @@
-//! Assets in PostgreSQL over HTTP: settings, logs, retries and a database pool.
+//! Assets in PostgreSQL over HTTP: settings, logs, metrics, traces, retries and a database pool.
 use std::error::Error as StdError;
 
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header::LOCATION};
-use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Json, Router, middleware};
+use axum::{Json, Router, response::IntoResponse};
 use cqi_config::Config;
 use cqi_db::{Migrations, Pool};
 use cqi_errors::{Error, Result, ResultExt};
+use cqi_log::LogLayer;
+use cqi_metrics::{Metrics, MetricsLayer};
 use cqi_retry::{Retry, retry};
+use cqi_tower::{ObserveLayer, RecoverLayer};
+use cqi_trace::{TraceLayer, Tracing};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -73,26 +76,20 @@ async fn list(
     Ok(Json(serde_json::json!({ "items": items, "next": next })))
 }
 
-/// The client sees a problem without internals; the whole error is for the log.
-async fn log_failure(request: Request, next: middleware::Next) -> Response {
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let response = next.run(request).await;
-    let error = response.extensions().get::<std::sync::Arc<Error>>();
-    if let Some(error) = error.filter(|_| response.status().is_server_error()) {
-        tracing::error!(%method, path, error = error as &dyn StdError, "request failed");
-    }
-    response
-}
-
-async fn serve(config: &Config) -> Result<()> {
+async fn serve(config: &Config, traces: &Tracing) -> Result<()> {
+    let metrics = Metrics::new(&config.metrics, &config.service)?;
+    let _scraped = metrics.serve().await?;
     let warn = |_, _, error: &Error| tracing::warn!(error = error as &dyn StdError, "not ready");
     let patience = Retry::builder().max_attempts(None).on_retry(warn).build()?;
     let db = retry(&patience, || Pool::connect(&config.database)).await?;
     db.migrate(&MIGRATIONS).await?;
+    db.register_metrics(&metrics)?;
+    let measure = MetricsLayer::new(&metrics)?;
+    let observe = ObserveLayer::new((TraceLayer::new(traces), LogLayer::new(), measure));
     let app = Router::new()
         .route("/v1/assets", post(create).get(list))
         .route("/v1/assets/{id}", get(read))
-        .layer(middleware::from_fn(log_failure))
+        .layer((observe, RecoverLayer::new()))
         .with_state(db.clone());
     let address = std::net::SocketAddr::from((config.server.host, config.server.http_port));
     let listener = TcpListener::bind(address).await;
@@ -113,7 +110,10 @@ async fn serve(config: &Config) -> Result<()> {
 #[tokio::main]
 async fn main() -> Result<()> {
     let config: Config = cqi_config::must_load("config.yaml", "CQI");
-    let _logs = cqi_log::init(&config.log, &config.service)?;
-    let served = serve(&config).await;
+    // Dropped last, it delivers the spans that wait.
+    let traces = Tracing::init(&config.tracing, &config.service)?;
+    let logs = cqi_log::builder().with(traces.layer());
+    let _logs = logs.init(&config.log, &config.service)?;
+    let served = serve(&config, &traces).await;
     served.inspect_err(|error| tracing::error!(error = error as &dyn StdError, "failed"))
 }

@@ -40,6 +40,13 @@ impl Client {
         self.get(path).inspect(Reply::show)
     }
 
+    /// Reads a path under a request id of the caller's choice, for all to see.
+    pub(super) fn show_get_as(&self, path: &str, id: &str) -> Result<Reply> {
+        println!("\nGET {path}\n  x-request-id: {id}");
+        let request = minreq::get(format!("{}{path}", self.base));
+        Reply::of(request.with_header("x-request-id", id)).inspect(Reply::show)
+    }
+
     /// Sends JSON for all to see.
     pub(super) fn show_post(&self, path: &str, body: &str) -> Result<Reply> {
         println!("\nPOST {path} {body}");

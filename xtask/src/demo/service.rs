@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -24,7 +25,9 @@ const NAME: &str = "simple";
 pub(super) struct Service {
     child: Child,
     port: u16,
+    metrics_port: u16,
     log: Option<thread::JoinHandle<()>>,
+    lines: Arc<Mutex<Vec<String>>>,
 }
 
 /// Compiles the example.
@@ -39,7 +42,7 @@ impl Service {
     /// When it ends at once, or does not answer within 20 seconds.
     pub(super) fn start(settings: &[(&str, String)]) -> Result<Self> {
         let folder = workspace::root().join("examples").join(NAME);
-        let port = free_port()?;
+        let (port, metrics_port) = (free_port()?, free_port()?);
         let mut command = Command::new(binary()?);
         // What the caller's shell has set is meant for other services and for tests.
         for (name, _) in env::vars_os().filter(|(name, _)| is_setting(name)) {
@@ -49,15 +52,23 @@ impl Service {
             .current_dir(&folder)
             .envs(settings.iter().map(|(name, value)| (name, value)))
             .env("CQI_SERVER_HTTP_PORT", port.to_string())
+            .env("CQI_METRICS_PORT", metrics_port.to_string())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
             .with_context(|| format!("cannot start {NAME} in {}", folder.display()))?;
-        let log = child
-            .stdout
-            .take()
-            .map(|log| thread::spawn(move || show(log)));
-        let mut service = Self { child, port, log };
+        let lines = Arc::<Mutex<Vec<String>>>::default();
+        let log = child.stdout.take().map(|log| {
+            let lines = Arc::clone(&lines);
+            thread::spawn(move || show(log, &lines))
+        });
+        let mut service = Self {
+            child,
+            port,
+            metrics_port,
+            log,
+            lines,
+        };
         let client = service.client();
         wait_until("the service answers", Duration::from_secs(20), || {
             if let Some(status) = service.child.try_wait()? {
@@ -70,6 +81,30 @@ impl Service {
 
     pub(super) fn client(&self) -> Client {
         Client::new(self.port)
+    }
+
+    /// Returns what it has logged so far.
+    pub(super) fn log_lines(&self) -> Vec<String> {
+        self.lines
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Reads its metrics as Prometheus does, with exemplars.
+    pub(super) fn metrics(&self) -> Result<String> {
+        let url = format!("http://127.0.0.1:{}/metrics", self.metrics_port);
+        let scrape = minreq::get(url)
+            .with_header("accept", "application/openmetrics-text; version=1.0.0")
+            .with_timeout(5)
+            .send()
+            .context("cannot read the metrics")?;
+        ensure!(
+            scrape.status_code == 200,
+            "/metrics answered {}",
+            scrape.status_code
+        );
+        Ok(scrape.as_str()?.to_owned())
     }
 
     /// Asks the service to stop, as an orchestrator does, and returns how it ended.
@@ -100,9 +135,13 @@ fn is_setting(name: &OsStr) -> bool {
     name == "LOG_LEVEL" || name.to_string_lossy().starts_with("CQI_")
 }
 
-fn show(log: impl std::io::Read) {
+fn show(log: impl std::io::Read, lines: &Mutex<Vec<String>>) {
     for line in BufReader::new(log).lines().map_while(Result::ok) {
         println!("  log | {line}");
+        lines
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(line);
     }
 }
 

@@ -2,7 +2,9 @@ use std::fmt::{Debug, Write as _};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use cqi_config::{MetricsConfig, ServiceConfig};
 use cqi_db::Pool;
+use cqi_metrics::{Format, Metrics};
 use cqi_testkit::Postgres;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
@@ -105,4 +107,35 @@ async fn queries_have_spans_and_slow_ones_a_warning_and_neither_shows_a_value() 
         !notes.contains("s3cret") && !notes.contains("hunter2"),
         "{notes}"
     );
+}
+
+#[tokio::test]
+async fn a_pool_shows_its_metrics_until_it_is_gone() {
+    let database = Postgres::start().await.unwrap();
+    let pool = Pool::connect(&config(&database)).await.unwrap();
+    let metrics = Metrics::new(&MetricsConfig::default(), &ServiceConfig::default()).unwrap();
+    pool.register_metrics(&metrics).unwrap();
+    for _ in 0..3 {
+        let _: i64 = pool.query_one("SELECT 1::int8", &[]).await.unwrap();
+    }
+    let text = metrics.render(Format::OpenMetrics);
+    for line in [
+        "service_db_connections{state=\"idle\"} 1",
+        "service_db_connections{state=\"in_use\"} 0",
+        "service_db_query_duration_seconds_count 3",
+        "service_db_connections_opened_total 1",
+        "service_db_query_timeouts_total 0",
+    ] {
+        assert!(
+            text.lines().any(|shown| shown.starts_with(line)),
+            "{line} in {text}"
+        );
+    }
+    let second = pool.clone().register_metrics(&metrics).unwrap_err();
+    assert_eq!(second.kind(), cqi_errors::Kind::Conflict);
+
+    pool.close().await;
+    drop(pool);
+    let text = metrics.render(Format::OpenMetrics);
+    assert!(text.contains("service_db_callers_waiting NaN"), "{text}");
 }

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -94,6 +95,18 @@ pub enum SpanValue {
     List(Vec<Self>),
     /// What OTLP has besides, in its debugging form.
     Other(String),
+}
+
+impl fmt::Display for SpanValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bool(value) => value.fmt(f),
+            Self::Int(value) => value.fmt(f),
+            Self::Float(value) => value.fmt(f),
+            Self::Text(text) | Self::Other(text) => text.fmt(f),
+            Self::List(values) => f.debug_list().entries(values).finish(),
+        }
+    }
 }
 
 impl ReceivedSpan {
