@@ -1,18 +1,32 @@
-//! From OpenMetrics 1.0.0, as prometheus-client writes it, to Prometheus' text format 0.0.4.
+//! From OpenMetrics 1.0.0, as it is written here, to Prometheus' text format 0.0.4.
 
 /// Converts a whole exposition, line by line: one pass, and nothing held but the answer.
 ///
 /// A line break in a label or a help text is escaped in both formats, so that lines are lines.
 pub(crate) fn convert(open_metrics: &str) -> String {
     let mut text = String::with_capacity(open_metrics.len());
-    let mut help = None;
+    let (mut family, mut help) = (Family::default(), None);
     for line in open_metrics.split('\n') {
         match line.strip_prefix("# ") {
             Some(comment) => {
-                if let Some(rest) = comment.strip_prefix("HELP ") {
+                if let Some(rest) = comment.strip_prefix("TYPE ") {
+                    family = Family::of(rest);
+                    text.extend([
+                        "# TYPE ",
+                        family.name,
+                        family.suffix,
+                        " ",
+                        family.kind,
+                        "\n",
+                    ]);
+                } else if let Some(rest) = comment.strip_prefix("HELP ") {
                     help = rest.split_once(' ');
-                } else if let Some(rest) = comment.strip_prefix("TYPE ") {
-                    head(&mut text, rest, help.take());
+                }
+                // It may stand on either side of the type, which decides on its name.
+                if let Some((_, help)) = help.take_if(|(name, _)| *name == family.name) {
+                    text.extend(["# HELP ", family.name, family.suffix, " "]);
+                    unescape_quotes(&mut text, help);
+                    text.push('\n');
                 }
                 // UNIT and EOF are OpenMetrics' own.
             }
@@ -26,23 +40,25 @@ pub(crate) fn convert(open_metrics: &str) -> String {
     text
 }
 
-/// Writes HELP and TYPE, which name the samples here, and the family in OpenMetrics.
-fn head(text: &mut String, family_and_kind: &str, help: Option<(&str, &str)>) {
-    let (family, kind) = family_and_kind
-        .split_once(' ')
-        .unwrap_or((family_and_kind, ""));
-    let (suffix, kind) = match kind {
-        "counter" => ("_total", kind),
-        "info" => ("_info", "gauge"),
-        "unknown" => ("", "untyped"),
-        _ => ("", kind),
-    };
-    if let Some((_, help)) = help.filter(|(name, _)| *name == family) {
-        text.extend(["# HELP ", family, suffix, " "]);
-        unescape_quotes(text, help);
-        text.push('\n');
+/// What the text format says of a metric: it names the samples, OpenMetrics their family.
+#[derive(Default)]
+struct Family<'a> {
+    name: &'a str,
+    suffix: &'static str,
+    kind: &'a str,
+}
+
+impl<'a> Family<'a> {
+    fn of(name_and_kind: &'a str) -> Self {
+        let (name, kind) = name_and_kind.split_once(' ').unwrap_or((name_and_kind, ""));
+        let (suffix, kind) = match kind {
+            "counter" => ("_total", kind),
+            "info" => ("_info", "gauge"),
+            "unknown" => ("", "untyped"),
+            _ => ("", kind),
+        };
+        Self { name, suffix, kind }
     }
-    text.extend(["# TYPE ", family, suffix, " ", kind, "\n"]);
 }
 
 /// Only OpenMetrics escapes quotes in a help text.
@@ -134,26 +150,26 @@ mod tests {
         let depth = Gauge::<i64>::default();
         depth.set(-3);
         registry.register("depth", "How deep", depth);
-        expect![[r#"
-            # HELP requests_total Requests, "all" of them\n.
+        expect![[r##"
             # TYPE requests_total counter
+            # HELP requests_total Requests, "all" of them\n.
             requests_total 2
-            # HELP duration_seconds How long.
             # TYPE duration_seconds histogram
+            # HELP duration_seconds How long.
             duration_seconds_sum 0.1
             duration_seconds_count 1
             duration_seconds_bucket{le="0.5"} 1
             duration_seconds_bucket{le="+Inf"} 1
-            # HELP busy_seconds_total How busy.
             # TYPE busy_seconds_total counter
+            # HELP busy_seconds_total How busy.
             busy_seconds_total 0.0
-            # HELP build_info What runs.
             # TYPE build_info gauge
+            # HELP build_info What runs.
             build_info{version="1"} 1
-            # HELP depth How deep.
             # TYPE depth gauge
+            # HELP depth How deep.
             depth -3
-        "#]]
+        "##]]
         .assert_eq(&convert(&encoded(&registry)));
     }
 
@@ -186,7 +202,11 @@ mod tests {
         );
         assert_eq!(
             convert("# HELP a \\é\\\\\"\\\n# TYPE a gauge\n"),
-            "# HELP a \\é\\\\\"\\\n# TYPE a gauge\n"
+            "# TYPE a gauge\n# HELP a \\é\\\\\"\\\n"
+        );
+        assert_eq!(
+            convert("# TYPE a counter\n# HELP b B\n# HELP a \\\"A\\\"\na_total 1\n"),
+            "# TYPE a_total counter\n# HELP a_total \"A\"\na_total 1\n"
         );
     }
 

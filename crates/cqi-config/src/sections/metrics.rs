@@ -19,8 +19,8 @@ pub struct MetricsConfig {
     /// The path. Default: /metrics.
     #[garde(custom(rooted))]
     pub path: String,
-    /// The most series of one metric; what exceeds them is counted in one series `other`.
-    /// Default: 1000.
+    /// The most series of one metric, where a histogram's label set is as many as its buckets and
+    /// three; label sets beyond are counted as `other`. Default: 1500.
     #[garde(range(min = 1))]
     pub max_series: u32,
 }
@@ -32,7 +32,7 @@ impl Default for MetricsConfig {
             host: IpAddr::V4(Ipv4Addr::LOCALHOST),
             port: 9464,
             path: "/metrics".to_owned(),
-            max_series: 1_000,
+            max_series: 1_500,
         }
     }
 }

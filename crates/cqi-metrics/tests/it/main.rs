@@ -9,6 +9,13 @@ mod bounds;
     feature = "runtime",
     feature = "serve"
 ))]
+mod catalogue;
+#[cfg(all(
+    feature = "axum",
+    feature = "process",
+    feature = "runtime",
+    feature = "serve"
+))]
 mod prometheus;
 #[cfg(feature = "axum")]
 mod router;
@@ -16,6 +23,14 @@ mod router;
 mod server;
 #[cfg(feature = "serve")]
 mod slow;
+
+// The derives of label sets name that crate.
+extern crate cqi_metrics as prometheus_client;
+
+mod guard;
+mod names;
+mod observed;
+mod requests;
 
 use std::net::SocketAddr;
 

@@ -6,6 +6,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::Path;
 use axum::routing::get;
+use cqi_config::ServiceConfig;
 use cqi_metrics::{Format, Metrics, MetricsLayer};
 use cqi_testkit::Prometheus;
 use cqi_testkit::prometheus::{Health, ScrapeFormat, check_metrics};
@@ -14,7 +15,7 @@ use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use tower::ServiceExt;
 
-use crate::{metrics, settings};
+use crate::settings;
 
 /// Names the trace of every request.
 #[derive(Clone, Copy)]
@@ -40,8 +41,12 @@ impl Observer for Trace {
 }
 
 /// Registers all there is and uses it.
-async fn used() -> Metrics {
-    let metrics = metrics(&settings());
+pub(crate) async fn used() -> Metrics {
+    let service = ServiceConfig {
+        instance_id: "1".to_owned(),
+        ..ServiceConfig::default()
+    };
+    let metrics = Metrics::new(&settings(), &service).unwrap();
     metrics
         .register_runtime(&tokio::runtime::Handle::current())
         .unwrap();
