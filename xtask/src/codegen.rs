@@ -1,5 +1,7 @@
 //! Files that are written from the crates' own types, and checked in.
 
+mod metrics;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -23,8 +25,8 @@ struct Generated {
     text: String,
 }
 
-fn generated() -> Vec<Generated> {
-    vec![
+fn generated() -> Result<Vec<Generated>> {
+    Ok(vec![
         Generated {
             path: "crates/cqi-config/schema.json",
             text: cqi_config::schema_json::<Config>(),
@@ -33,12 +35,16 @@ fn generated() -> Vec<Generated> {
             path: "crates/cqi-config/sample.yaml",
             text: cqi_config::sample::<Config>(),
         },
-    ]
+        Generated {
+            path: "crates/cqi-metrics/METRICS.md",
+            text: metrics::catalogue()?,
+        },
+    ])
 }
 
 /// Writes every generated file, or fails with the differences.
 pub(crate) fn run(mode: Mode) -> Result<()> {
-    run_in(&workspace::root(), &generated(), mode)
+    run_in(&workspace::root(), &generated()?, mode)
 }
 
 fn run_in(root: &Path, files: &[Generated], mode: Mode) -> Result<()> {
