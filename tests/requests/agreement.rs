@@ -6,12 +6,14 @@ use cqi_tower::Ending;
 use cqi_trace::testing::{SpanStatus, SpanValue};
 
 use crate::recorder::End;
+use crate::samples::Labels;
 use crate::telemetry::Telemetry;
 
 /// Compares everything that was told of all requests so far.
 pub(crate) fn check(telemetry: &Telemetry) {
     let ends = telemetry.recorder.book().ended.clone();
     lines(telemetry, &ends);
+    metrics(telemetry, &ends);
     spans(telemetry, &ends);
 }
 
@@ -55,6 +57,83 @@ fn lines(telemetry: &Telemetry, ends: &[End]) {
         }
     }
     assert!(lines.is_empty(), "lines of no request: {lines:?}");
+}
+
+/// Each request, probes included, is counted once under the same names, and none is in flight.
+fn metrics(telemetry: &Telemetry, ends: &[End]) {
+    let mut truth = BTreeMap::new();
+    for end in ends {
+        let labels = match end.grpc {
+            Some(code) => Labels::from([
+                (
+                    "method".to_owned(),
+                    end.grpc_method
+                        .clone()
+                        .unwrap_or_else(|| "other".to_owned()),
+                ),
+                ("code".to_owned(), code.to_owned()),
+            ]),
+            None => Labels::from([
+                ("method".to_owned(), end.method.clone()),
+                (
+                    "path".to_owned(),
+                    end.route.clone().unwrap_or_else(|| "unmatched".to_owned()),
+                ),
+                ("status_code".to_owned(), end.status.to_string()),
+            ]),
+        };
+        *truth.entry(labels).or_insert(0.0) += 1.0;
+    }
+    let samples = telemetry.samples();
+    for (http, grpc) in [
+        (
+            "service_http_request_count_total",
+            "service_grpc_call_count_total",
+        ),
+        (
+            "service_http_request_duration_seconds_count",
+            "service_grpc_call_duration_seconds_count",
+        ),
+    ] {
+        let counted = samples.of(http, &[]).chain(samples.of(grpc, &[]));
+        let counted: BTreeMap<_, _> = counted
+            .map(|sample| (sample.labels.clone(), sample.value))
+            .collect();
+        assert_eq!(counted, truth, "{http}");
+    }
+    for gauge in [
+        "service_http_requests_in_flight",
+        "service_grpc_calls_in_flight",
+    ] {
+        let values: Vec<_> = samples.of(gauge, &[]).map(|sample| sample.value).collect();
+        assert_eq!(values, [0.0], "{gauge}");
+    }
+    let lines = telemetry.logs.lines();
+    let panics = lines
+        .iter()
+        .filter(|line| line["exception.type"] == "panic")
+        .count();
+    let counted = samples.sum("service_request_panics_total", &[]);
+    assert_eq!(counted, panics as f64, "panics");
+    for sample in &samples.0 {
+        let Some(exemplar) = &sample.exemplar else {
+            continue;
+        };
+        let trace = Some(exemplar["trace_id"].as_str());
+        let of_it = |end: &&End| end.trace_id.as_deref() == trace;
+        let end = ends
+            .iter()
+            .find(of_it)
+            .unwrap_or_else(|| panic!("no request: {sample:?}"));
+        let told = sample
+            .labels
+            .get("status_code")
+            .or(sample.labels.get("code"));
+        let truth = end
+            .grpc
+            .map_or_else(|| end.status.to_string(), str::to_owned);
+        assert_eq!(told, Some(&truth), "{sample:?} {end:?}");
+    }
 }
 
 /// Each request has one server span, which says the same; probes have none.

@@ -85,6 +85,10 @@ impl Client {
         &mut self,
         request: Request<Body>,
     ) -> hyper::Result<Response<Incoming>> {
+        match &mut self.sender {
+            Sender::Http1(sender) => sender.ready().await?,
+            Sender::Http2(sender) => sender.ready().await?,
+        }
         self.call(request).await
     }
 }

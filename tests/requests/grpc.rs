@@ -1,7 +1,7 @@
 //! A service over gRPC, without generated code, whose caller chooses how each call goes.
 
 use std::convert::Infallible;
-use std::future::{Ready, pending};
+use std::future::Ready;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -18,7 +18,7 @@ use tonic::{Status, Streaming};
 use tower::{Layer as _, Service, service_fn};
 
 use crate::client::{Client, get};
-use crate::http_service::panic_quietly;
+use crate::http_service::{panic_quietly, stuck};
 
 /// Messages that are bytes.
 #[derive(Clone, Copy, Debug, Default)]
@@ -111,8 +111,10 @@ async fn answer(
             grpc.unary(service_fn(fail), request).await
         }
         "Stuck" => {
-            let stuck =
-                |_: tonic::Request<Bytes>| pending::<Result<tonic::Response<Bytes>, Status>>();
+            let stuck = |_: tonic::Request<Bytes>| async {
+                stuck().await;
+                Ok(tonic::Response::new(Bytes::new()))
+            };
             grpc.unary(service_fn(stuck), request).await
         }
         "Panic" => {

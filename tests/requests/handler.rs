@@ -52,7 +52,7 @@ impl Drop for LogsWhenDropped {
 fn lines(path: &str, version: Version, frames: usize) -> Vec<Value> {
     let telemetry = Telemetry::start();
     telemetry.block_on(async {
-        let servers = Servers::with_routes(telemetry.layer(), routes()).await;
+        let servers = Servers::with_routes(telemetry.layers(), routes()).await;
         let mut request = get(path);
         let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
         request

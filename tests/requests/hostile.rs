@@ -23,7 +23,7 @@ use tower::ServiceExt as _;
 use crate::client::Client;
 use crate::grpc::frame;
 use crate::http_service::panic_quietly;
-use crate::server::{self, Servers};
+use crate::server::Servers;
 use crate::telemetry::Telemetry;
 
 const SECRET: &str = "s3cr3t";
@@ -186,7 +186,7 @@ fn routes() -> Router {
 #[test]
 fn whatever_a_request_holds_it_has_one_plain_line() {
     let telemetry = Telemetry::start();
-    let app = server::with_layers(routes(), telemetry.layer());
+    let app = routes().layer(telemetry.layers());
     let config = Config {
         cases: 4_000,
         failure_persistence: None,
@@ -240,7 +240,7 @@ fn judge(telemetry: &Telemetry, requests: usize) {
 #[test]
 fn a_header_of_a_mebibyte_is_not_repeated() {
     let telemetry = Telemetry::start();
-    let app = server::with_layers(routes(), telemetry.layer());
+    let app = routes().layer(telemetry.layers());
     for name in [
         "x-request-id",
         "traceparent",
@@ -267,7 +267,7 @@ fn a_header_of_a_mebibyte_is_not_repeated() {
 #[test]
 fn thousands_of_headers_are_nothing_special() {
     let telemetry = Telemetry::start();
-    let app = server::with_layers(routes(), telemetry.layer());
+    let app = routes().layer(telemetry.layers());
     let mut request = Request::builder().uri("/known/1");
     for number in 0..10_000 {
         let name = HeaderName::try_from(format!("x-{number}")).unwrap();
@@ -283,7 +283,7 @@ fn thousands_of_headers_are_nothing_special() {
 fn bytes_that_are_no_request_break_neither_lines_nor_the_service() {
     let telemetry = Telemetry::start();
     telemetry.block_on(async {
-        let servers = Servers::with_routes(telemetry.layer(), routes()).await;
+        let servers = Servers::with_routes(telemetry.layers(), routes()).await;
         let get = |header: &[u8]| {
             let head = b"GET /known/1 HTTP/1.1\r\nhost: h\r\nconnection: close\r\n";
             [head, header, b"\r\n\r\n"].concat()
@@ -344,7 +344,7 @@ fn bytes_that_are_no_request_break_neither_lines_nor_the_service() {
 fn frames_that_are_no_calls_break_neither_lines_nor_the_service() {
     let telemetry = Telemetry::start();
     telemetry.block_on(async {
-        let servers = Servers::with_routes(telemetry.layer(), routes()).await;
+        let servers = Servers::with_routes(telemetry.layers(), routes()).await;
         let framed = frame(b"hello");
         let mut requests = Vec::new();
         for path in [

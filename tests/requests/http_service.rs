@@ -25,7 +25,7 @@ pub(crate) fn routes() -> Router {
         )
         .route("/broken/{count}", get(broken))
         .route("/endless", get(endless))
-        .route("/stuck", get(std::future::pending::<()>))
+        .route("/stuck", get(stuck))
         .route("/upload", post(async |body: Bytes| body.len().to_string()))
         .route("/status/{code}", any(status))
         .route(
@@ -74,6 +74,11 @@ async fn fail() -> Result<()> {
     Err(io::Error::other("the disk is on fire"))
         .map_err(|error| Error::temporary("the store is away").with_source(error))
         .context("read the price")
+}
+
+pub(crate) async fn stuck() {
+    tracing::info!("waiting for ever");
+    std::future::pending::<()>().await;
 }
 
 /// Switches to a protocol that repeats what is said, as a websocket's handler would.

@@ -49,7 +49,7 @@ fn journey(telemetry: &Telemetry) {
         relay: Some((routes, layer.clone())),
     };
     telemetry.block_on(async {
-        let servers = Servers::with(telemetry.layer(), routes, calls).await;
+        let servers = Servers::with(telemetry.layers(), routes, calls).await;
         let client = Client::connect(servers.http, Version::HTTP_11).await;
         let mut client = layer.layer(client);
         let answer = async {
@@ -72,6 +72,7 @@ fn a_journey_over_all_protocols_is_one_trace() {
     let telemetry = Telemetry::start();
     journey(&telemetry);
     let lines = telemetry.logs.lines();
+    let samples = telemetry.samples();
 
     telemetry.tracing.shutdown(Duration::from_secs(10)).unwrap();
     let spans = telemetry.collector.spans();
@@ -121,6 +122,23 @@ fn a_journey_over_all_protocols_is_one_trace() {
     assert_eq!(told, servers);
     let handler = lines.iter().find(|line| line["message"] == "on the way");
     assert_eq!(handler.unwrap()["span_id"], servers[0].as_str());
+
+    for metric in [
+        "service_http_request_duration_seconds_bucket",
+        "service_grpc_call_duration_seconds_bucket",
+    ] {
+        let exemplars = samples
+            .of(metric, &[])
+            .filter_map(|sample| sample.exemplar.as_ref());
+        let traces: Vec<_> = exemplars
+            .map(|labels| labels["trace_id"].as_str())
+            .collect();
+        assert!(!traces.is_empty(), "{metric}");
+        assert!(
+            traces.iter().all(|found| *found == trace),
+            "{metric}: {traces:?}"
+        );
+    }
 }
 
 #[test]
@@ -141,4 +159,6 @@ fn a_journey_that_is_not_sampled_keeps_its_trace_in_the_lines() {
             .all(|line| &line["trace_id"] == trace),
         "{ends:?}"
     );
+    let samples = telemetry.samples();
+    assert!(samples.0.iter().all(|sample| sample.exemplar.is_none()));
 }

@@ -18,6 +18,7 @@ mod journey;
 mod outcomes;
 mod recorder;
 mod samples;
+mod scrape;
 mod server;
 mod storm;
 mod telemetry;

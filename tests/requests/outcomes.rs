@@ -199,7 +199,7 @@ fn each_end_over_grpc_is_told_alike() {
 fn an_upgrade_is_told_with_its_head_while_the_connection_lives_on() {
     let telemetry = Telemetry::start();
     telemetry.block_on(async {
-        let servers = Servers::start(telemetry.layer()).await;
+        let servers = Servers::start(telemetry.layers()).await;
         let mut client = TcpStream::connect(servers.http).await.unwrap();
         let request =
             b"GET /upgrade HTTP/1.1\r\nhost: h\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n";
@@ -233,7 +233,7 @@ fn tell(case: Case, version: Version) {
     );
     let telemetry = Telemetry::start();
     telemetry.block_on(async {
-        let servers = Servers::start(telemetry.layer()).await;
+        let servers = Servers::start(telemetry.layers()).await;
         let address = if case.grpc.is_some() {
             servers.grpc
         } else {
@@ -244,7 +244,7 @@ fn tell(case: Case, version: Version) {
             match case.hang_up {
                 BeforeHead => tokio::select! {
                     response = client.send(case.request) => panic!("{shown}: {response:?}"),
-                    () = telemetry.started(1) => {}
+                    () = telemetry.logged("waiting for ever") => {}
                 },
                 AfterHead => drop(client.send(case.request).await.unwrap()),
                 Never => {

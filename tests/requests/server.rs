@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::serve::ListenerExt as _;
-use cqi_tower::{ObserveLayer, RecoverLayer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -14,12 +13,7 @@ use tonic::transport::server::TcpIncoming;
 
 use crate::grpc::Calls;
 use crate::http_service;
-use crate::telemetry::Observers;
-
-/// Puts the layers around routes, in the one order.
-pub(crate) fn with_layers(routes: Router, layer: ObserveLayer<Observers>) -> Router {
-    routes.layer((layer, RecoverLayer::new()))
-}
+use crate::telemetry::Layers;
 
 /// axum's server and tonic's, on ports that the system chose.
 #[derive(Debug)]
@@ -31,17 +25,17 @@ pub(crate) struct Servers {
 }
 
 impl Servers {
-    pub(crate) async fn start(layer: ObserveLayer<Observers>) -> Self {
-        Self::with_routes(layer, http_service::routes()).await
+    pub(crate) async fn start(layers: Layers) -> Self {
+        Self::with_routes(layers, http_service::routes()).await
     }
 
-    pub(crate) async fn with_routes(layer: ObserveLayer<Observers>, routes: Router) -> Self {
-        Self::with(layer, |_| routes, |_| Calls::default()).await
+    pub(crate) async fn with_routes(layers: Layers, routes: Router) -> Self {
+        Self::with(layers, |_| routes, |_| Calls::default()).await
     }
 
     /// Starts services that know the addresses of each other: of the calls, and of the routes.
     pub(crate) async fn with(
-        layer: ObserveLayer<Observers>,
+        layers: Layers,
         routes: impl FnOnce(SocketAddr) -> Router,
         calls: impl FnOnce(SocketAddr) -> Calls,
     ) -> Self {
@@ -55,7 +49,7 @@ impl Servers {
         };
         let mut tasks = JoinSet::new();
 
-        let routes = with_layers(routes(grpc), layer.clone());
+        let routes = routes(grpc).layer(layers.clone());
         let prompt = |stream: &mut TcpStream| stream.set_nodelay(true).unwrap();
         let serve = axum::serve(http_listener.tap_io(prompt), routes)
             .with_graceful_shutdown(until(stopped.clone()));
@@ -63,8 +57,8 @@ impl Servers {
 
         let incoming = TcpIncoming::from(grpc_listener).with_nodelay(Some(true));
         let serve = Server::builder()
-            .layer(layer)
-            .layer(RecoverLayer::new())
+            .layer(layers.0)
+            .layer(layers.1)
             .add_service(calls(http))
             .serve_with_incoming_shutdown(incoming, until(stopped));
         tasks.spawn(async move { serve.await.unwrap() });

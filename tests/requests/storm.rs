@@ -58,7 +58,7 @@ fn each_of_ten_thousand_clients_that_hang_up_is_accounted_for() {
     println!("again with CQI_TEST_SEED={seed}");
     let telemetry = Telemetry::start();
     telemetry.block_on(async {
-        let servers = Servers::start(telemetry.layer()).await;
+        let servers = Servers::start(telemetry.layers()).await;
         storm(&telemetry.recorder, seed, servers.http, servers.grpc).await;
         servers.stop().await;
         telemetry.rest().await;

@@ -7,7 +7,7 @@ use cqi_config::{LogConfig, MetricsConfig, ServiceConfig, TracingConfig};
 use cqi_log::LogLayer;
 use cqi_log::testing::Capture;
 use cqi_metrics::{Format, Metrics, MetricsLayer};
-use cqi_tower::ObserveLayer;
+use cqi_tower::{ObserveLayer, RecoverLayer};
 use cqi_trace::testing::{Collector, ReceivedSpan, SpanKind};
 use cqi_trace::{TraceLayer, Tracing};
 use serde_json::Value;
@@ -17,7 +17,10 @@ use tracing::dispatcher::{self, DefaultGuard};
 use crate::recorder::Recorder;
 use crate::samples::Samples;
 
-pub(crate) type Observers = (TraceLayer, LogLayer, MetricsLayer, Recorder);
+pub(crate) type Layers = (
+    ObserveLayer<(TraceLayer, LogLayer, MetricsLayer, Recorder)>,
+    RecoverLayer,
+);
 
 /// The telemetry of one service, and a runtime whose threads log to it.
 pub(crate) struct Telemetry {
@@ -26,7 +29,7 @@ pub(crate) struct Telemetry {
     pub(crate) tracing: Tracing,
     pub(crate) collector: Collector,
     pub(crate) recorder: Recorder,
-    layer: ObserveLayer<Observers>,
+    layers: Layers,
     runtime: Runtime,
 }
 
@@ -61,13 +64,16 @@ impl Telemetry {
             &service,
         )
         .unwrap();
+        let measure = MetricsLayer::new(&metrics).unwrap();
+        let panics = measure.panics();
+        let recover = RecoverLayer::new().on_panic(move |_| panics.inc());
         let layer = ObserveLayer::new((
             TraceLayer::new(&tracing),
             LogLayer::new()
                 .request_header("user-agent")
                 .request_header("authorization")
                 .response_header("content-type"),
-            MetricsLayer::new(&metrics).unwrap(),
+            measure,
             recorder.clone(),
         ));
         let dispatch = logs.dispatch().clone();
@@ -84,14 +90,14 @@ impl Telemetry {
             tracing,
             collector,
             recorder,
-            layer,
+            layers: (layer, recover),
             runtime,
         }
     }
 
-    /// Returns the layer with all observers.
-    pub(crate) fn layer(&self) -> ObserveLayer<Observers> {
-        self.layer.clone()
+    /// Returns the layers in their one order.
+    pub(crate) fn layers(&self) -> Layers {
+        self.layers.clone()
     }
 
     pub(crate) fn block_on<F: Future>(&self, future: F) -> F::Output {
@@ -119,9 +125,9 @@ impl Telemetry {
         Samples::parse(&self.metrics.render(Format::OpenMetrics))
     }
 
-    /// Waits until so many requests have started.
-    pub(crate) async fn started(&self, count: usize) {
-        while self.recorder.book().started < count {
+    /// Waits until a line was written.
+    pub(crate) async fn logged(&self, message: &str) {
+        while !self.logs.text().contains(message) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
