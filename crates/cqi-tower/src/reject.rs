@@ -22,7 +22,7 @@ const MAX_MESSAGE: usize = 3 * 1024;
 /// use cqi_errors::Error;
 /// use http::{Request, header::CONTENT_TYPE};
 ///
-/// let call = Request::builder().header(CONTENT_TYPE, "application/grpc").body(()).unwrap();
+/// let call = Request::post("/pkg.Orders/Place").header(CONTENT_TYPE, "application/grpc").body(()).unwrap();
 /// let response = cqi_tower::reject::<_, Vec<u8>>(&call, &Error::unauthorized("no token"));
 /// assert_eq!(response.status(), 200);
 /// assert_eq!(response.headers()["grpc-status"], "16");

@@ -18,8 +18,9 @@ pub struct RequestInfo {
     method: Method,
     version: Version,
     path: Option<PathAndQuery>,
-    /// Of the request, or of the response where the router is inside.
-    route: OnceLock<Route>,
+    route: Option<Route>,
+    /// Of the response, where the router is inside.
+    late_route: OnceLock<Route>,
     quiet: bool,
     started: Instant,
     /// How long the caller of a gRPC method waits.
@@ -44,7 +45,8 @@ impl RequestInfo {
             method: request.method().clone(),
             version: request.version(),
             path: request.uri().path_and_query().cloned(),
-            route: Route::find(request.extensions()).map_or_else(OnceLock::new, OnceLock::from),
+            route: Route::find(request.extensions()),
+            late_route: OnceLock::new(),
             quiet: quiet.covers(request.uri().path()),
             started: Instant::now(),
             timeout: match protocol {
@@ -87,7 +89,8 @@ impl RequestInfo {
     /// or none is known yet.
     #[must_use]
     pub fn route(&self) -> Option<&str> {
-        self.route.get().map(Route::as_str)
+        let route = self.route.as_ref().or_else(|| self.late_route.get());
+        route.map(Route::as_str)
     }
 
     /// Returns the full name of a gRPC method, such as `pkg.Service/Method`; `None` for HTTP, and for
@@ -156,10 +159,10 @@ impl RequestInfo {
 
     /// Looks for the route in a response, unless the request had it.
     pub(crate) fn find_route(&self, extensions: &Extensions) {
-        if self.route.get().is_none()
+        if self.route.is_none()
             && let Some(route) = Route::find(extensions)
         {
-            let _ = self.route.set(route);
+            let _ = self.late_route.set(route);
         }
     }
 

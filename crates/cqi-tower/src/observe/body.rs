@@ -50,24 +50,26 @@ impl<B: Body, O: Observation> Body for ResponseBody<B, O> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let mut this = self.project();
+        let mut polled = Poll::Pending;
         this.active.enter(|request| {
-            let polled = ready!(request.run(|| poll_frame(this.inner.as_mut(), cx)));
-            if let Some(Ok(frame)) = &polled {
+            request.run(|| polled = poll_frame(this.inner.as_mut(), cx));
+            let Poll::Ready(frame) = &polled else { return };
+            if let Some(Ok(frame)) = frame {
                 if let Some(data) = frame.data_ref() {
                     request.data(data.remaining());
                 } else if let Some(trailers) = frame.trailers_ref() {
                     request.trailers(trailers);
                 }
             }
-            if matches!(polled, Some(Err(_))) {
+            if matches!(frame, Some(Err(_))) {
                 request.end(Ending::BodyError);
             } else if request.is_satisfied() {
                 request.end(Ending::Complete);
             } else if this.inner.is_none() {
                 request.end_of_body();
             }
-            Poll::Ready(polled)
-        })
+        });
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

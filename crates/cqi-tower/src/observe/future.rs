@@ -1,6 +1,6 @@
 use std::fmt;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use http::Response;
 use http_body::Body;
@@ -54,13 +54,15 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let polled = this.active.enter(|request| {
-            let mut result = ready!(request.run(|| poll_once(this.inner, cx)));
-            match &mut result {
-                Ok(response) => request.head(response),
-                Err(_) => request.end(Ending::ServiceError),
+        // The result stays in place: what is moved through the closures is copied several times.
+        let mut polled = Poll::Pending;
+        this.active.enter(|request| {
+            request.run(|| polled = poll_once(this.inner, cx));
+            match &mut polled {
+                Poll::Ready(Ok(response)) => request.head(response),
+                Poll::Ready(Err(_)) => request.end(Ending::ServiceError),
+                Poll::Pending => {}
             }
-            Poll::Ready(result)
         });
         polled.map_ok(|response| response.map(|body| ResponseBody::new(body, this.active.take())))
     }

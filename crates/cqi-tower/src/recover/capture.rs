@@ -30,15 +30,15 @@ struct State {
 /// Lets panics that a [`RecoverLayer`](crate::RecoverLayer) catches be logged with their location
 /// and backtrace, and keeps those off stderr.
 ///
-/// A panic hook is the only place that sees either. This one is for the whole process and hands all
-/// other panics on to the hook before it; call it once, early in `main`, and keep the guard. Without it the layer
-/// logs the message alone, and the hook in place (by default Rust's, which prints to stderr) sees
-/// the panic too.
+/// A panic hook is the only place that sees either. This one is for the whole process: install it
+/// once, early in `main`, and keep the guard. Panics that no layer would catch go to the hook that
+/// was there before. Without it the layer logs the message alone, and the hook in place (by default
+/// Rust's, which prints to stderr) sees the panic too.
 ///
 /// A panic that the handler itself catches, inside of the layer, is logged as a warning.
 ///
-/// No backtrace is taken where the environment says `RUST_BACKTRACE=0`; else each caught panic
-/// takes one, which costs some milliseconds for its symbols.
+/// Where the environment says `RUST_BACKTRACE=0`, no backtrace is taken. The first one reads the
+/// symbols of the program, in about a tenth of a second; later ones take less than a millisecond.
 ///
 /// ```
 /// let _panics = cqi_tower::init_panic_hook();
