@@ -200,14 +200,14 @@ fn lookups_and_rejected_labels_allocate_nothing() {
     let rejected: Vec<_> = (0..100)
         .map(|number| order(Side::Buy, &number.to_string()))
         .collect();
-    let mut all = || {
+    let all = || {
         for set in &rejected {
             named.get(["x", &set.venue]).inc();
             typed.get(set).observe(1.0);
         }
     };
     all();
-    let info = measure(&mut all);
+    let info = measure(all);
     assert_eq!((info.count_total, info.count_current), (0, 0));
 }
 

@@ -165,7 +165,7 @@ fn a_request_is_in_flight_until_its_end_whatever_that_is() {
         };
     let mut broken = layer.layer(service_fn(broken));
     let call = std::panic::catch_unwind(AssertUnwindSafe(|| {
-        drop(broken.call(request("GET", Some("/"))))
+        drop(broken.call(request("GET", Some("/"))));
     }));
     assert!(call.is_err());
     let mut failing = layer.layer(service_fn(|_: Request<Body>| {
