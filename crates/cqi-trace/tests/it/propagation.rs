@@ -5,6 +5,7 @@ use cqi_trace::testing::SpanKind;
 use cqi_trace::{TraceContext, extract_event, inject, inject_event};
 use http::HeaderMap;
 use opentelemetry::trace::TraceContextExt as _;
+use tokio::task::JoinSet;
 use tracing::{Instrument as _, info, info_span};
 
 use crate::traces::{Traces, named};
@@ -66,9 +67,12 @@ async fn it_is_sent_from_nested_spans_and_tasks_of_an_unsampled_one() {
         let nested = async { injected().unwrap() }
             .instrument(info_span!("nested"))
             .await;
-        let task = async { injected().unwrap() }.in_current_span();
-        let task = tokio::spawn(task).await.unwrap();
-        assert_eq!(tokio::spawn(async { injected() }).await.unwrap(), None);
+        let task = async { injected() }.in_current_span();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(task);
+        let task = tasks.join_next().await.unwrap().unwrap().unwrap();
+        tasks.spawn(async { injected() });
+        assert_eq!(tasks.join_next().await.unwrap().unwrap(), None);
         (own, nested, task)
     }
     .instrument(span)

@@ -479,6 +479,7 @@ async fn a_span_ends_with_its_response() {
     let traces = Traces::new();
     let (go, wait) = tokio::sync::oneshot::channel::<()>();
     let wait = Arc::new(std::sync::Mutex::new(Some(wait)));
+    let tasks = Arc::new(std::sync::Mutex::new(tokio::task::JoinSet::new()));
     let app = Router::new().route(
         "/",
         get(move || {
@@ -488,7 +489,7 @@ async fn a_span_ends_with_its_response() {
                 wait.await.unwrap();
                 info_span!("later").in_scope(|| info!("still in the trace"));
             };
-            tokio::spawn(later.in_current_span());
+            tasks.lock().unwrap().spawn(later.in_current_span());
             async {}
         }),
     );

@@ -19,7 +19,7 @@ use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use tokio::net::TcpListener;
-use tokio::task::AbortHandle;
+use tokio::task::JoinSet;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::server::NamedService;
 use tonic::transport::server::TcpIncoming;
@@ -30,7 +30,7 @@ use tower::{Layer as _, Service, ServiceExt as _, service_fn};
 /// A server that stops when it is dropped.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
-    task: AbortHandle,
+    _task: JoinSet<()>,
 }
 
 impl Server {
@@ -39,8 +39,7 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let serve = async { axum::serve(listener, router).await.unwrap() };
-        let task = tokio::spawn(serve).abort_handle();
-        Self { address, task }
+        Self::run(address, serve)
     }
 
     /// Serves gRPC, traced: `/test.Prices/Get` answers with the handler's text.
@@ -51,18 +50,20 @@ impl Server {
             .layer(TraceLayer::new(tracing))
             .add_service(Prices(handler))
             .serve_with_incoming(TcpIncoming::from(listener));
-        let task = tokio::spawn(async { serve.await.unwrap() }).abort_handle();
-        Self { address, task }
+        Self::run(address, async { serve.await.unwrap() })
+    }
+
+    fn run(address: SocketAddr, serve: impl Future<Output = ()> + Send + 'static) -> Self {
+        let mut task = JoinSet::new();
+        task.spawn(serve);
+        Self {
+            address,
+            _task: task,
+        }
     }
 
     pub(crate) fn url(&self, path: &str) -> Uri {
         format!("http://{}{path}", self.address).parse().unwrap()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.task.abort();
     }
 }
 
