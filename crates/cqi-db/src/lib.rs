@@ -42,5 +42,7 @@ pub use transaction::{
 
 #[doc(hidden)]
 pub mod __private {
+    #[cfg(feature = "metrics")]
+    pub use crate::metrics::describe_metrics;
     pub use cqi_errors::Error;
 }

@@ -1,7 +1,7 @@
 use std::sync::Weak;
 
 use cqi_errors::Result;
-use cqi_metrics::{Metrics, Unit};
+use cqi_metrics::{Histogram, Metrics, Unit};
 
 use crate::pool::Inner;
 use crate::{Pool, Status};
@@ -20,19 +20,31 @@ impl Pool {
     /// [`Kind::Conflict`](cqi_errors::Kind::Conflict) if a pool is shown already.
     #[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
     pub fn register_metrics(&self, metrics: &Metrics) -> Result<()> {
-        let durations = metrics
-            .histogram("db", "query_duration")
-            .unit(Unit::Seconds)
-            .help("Time of queries, failed ones included.")
-            .buckets(BOUNDS)
-            .register()?;
-        let pool = self.downgrade();
-        gauges(&pool, metrics)?;
-        counters(&pool, metrics)?;
+        let durations = register(&self.downgrade(), metrics)?;
         // Set once, since a second pool did not get so far.
         let _ = self.counters().durations.set(durations);
         Ok(())
     }
+}
+
+/// Registers the metrics without a pool, for catalogues of what there is.
+///
+/// # Errors
+/// As for [`Pool::register_metrics`].
+pub fn describe_metrics(metrics: &Metrics) -> Result<()> {
+    register(&Weak::new(), metrics).map(drop)
+}
+
+fn register(pool: &Weak<Inner>, metrics: &Metrics) -> Result<Histogram> {
+    let durations = metrics
+        .histogram("db", "query_duration")
+        .unit(Unit::Seconds)
+        .help("Time of queries, failed ones included.")
+        .buckets(BOUNDS)
+        .register()?;
+    gauges(pool, metrics)?;
+    counters(pool, metrics)?;
+    Ok(durations)
 }
 
 fn gauges(pool: &Weak<Inner>, metrics: &Metrics) -> Result<()> {

@@ -39,6 +39,11 @@ impl LogGuard {
         }
     }
 
+    #[cfg(feature = "metrics")]
+    pub(crate) fn output(&self) -> &Arc<Output> {
+        &self.output
+    }
+
     /// Changes the levels, in the form of `log.level`, for all events from now on.
     ///
     /// ```

@@ -10,6 +10,8 @@ mod keys;
 mod layer;
 mod line;
 mod live_filter;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod output;
 mod redact;
 mod renderer;

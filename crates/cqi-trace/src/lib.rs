@@ -13,6 +13,8 @@ mod exporter;
 mod filter;
 mod ids;
 mod layer;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod outage;
 mod processor;
 mod propagation;

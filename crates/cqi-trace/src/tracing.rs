@@ -102,6 +102,21 @@ impl Tracing {
         export.map_or_else(TraceStats::default, |export| export.queue.stats())
     }
 
+    /// Returns a way to read the stats that does not keep the export alive.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn stats_reader(&self) -> impl Fn() -> TraceStats + Clone + Send + 'static {
+        let queue = self
+            .inner
+            .export
+            .as_ref()
+            .map(|export| Arc::clone(&export.queue));
+        move || {
+            queue
+                .as_ref()
+                .map_or_else(TraceStats::default, |queue| queue.stats())
+        }
+    }
+
     /// Delivers what waits, and ends the export. Spans that end later are dropped and counted.
     ///
     /// It blocks the thread, for at most the time given; the export does not need the caller's

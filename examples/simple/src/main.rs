@@ -15,7 +15,6 @@ use cqi_retry::{Retry, retry};
 use cqi_tower::{ObserveLayer, RecoverLayer};
 use cqi_trace::{TraceLayer, Tracing};
 use serde::{Deserialize, Serialize};
-use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -83,6 +82,7 @@ async fn serve(config: &Config, traces: &Tracing) -> Result<()> {
     let patience = Retry::builder().max_attempts(None).on_retry(warn).build()?;
     let db = retry(&patience, || Pool::connect(&config.database)).await?;
     db.migrate(&MIGRATIONS).await?;
+    traces.register_metrics(&metrics)?;
     db.register_metrics(&metrics)?;
     let measure = MetricsLayer::new(&metrics)?;
     let observe = ObserveLayer::new((TraceLayer::new(traces), LogLayer::new(), measure));
@@ -92,7 +92,7 @@ async fn serve(config: &Config, traces: &Tracing) -> Result<()> {
         .layer((observe, RecoverLayer::new()))
         .with_state(db.clone());
     let address = std::net::SocketAddr::from((config.server.host, config.server.http_port));
-    let listener = TcpListener::bind(address).await;
+    let listener = tokio::net::TcpListener::bind(address).await;
     let listener = listener.with_context(|| format!("listen on {address} (server.http_port)"))?;
     tracing::info!(%address, "listening");
     let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;

@@ -3,8 +3,9 @@
 use std::fmt::Write;
 
 use anyhow::Result;
-use cqi_config::{MetricsConfig, ServiceConfig};
+use cqi_config::{LogConfig, MetricsConfig, ServiceConfig, TracingConfig};
 use cqi_metrics::{Metrics, MetricsLayer};
+use cqi_trace::Tracing;
 
 const PREAMBLE: &str = "\
 # Metrics
@@ -18,7 +19,24 @@ Every metric that a service built with CQI emits. `{service}` is the name of the
 type Register = fn(&Metrics) -> Result<()>;
 
 /// The crates that emit metrics; one that is not here is missing from the catalogue.
-const SOURCES: [(&str, Register); 1] = [("cqi-metrics", own)];
+const SOURCES: [(&str, Register); 4] = [
+    ("cqi-metrics", own),
+    ("cqi-db", |metrics| {
+        Ok(cqi_db::__private::describe_metrics(metrics)?)
+    }),
+    ("cqi-log", |metrics| {
+        let (_, log) =
+            cqi_log::builder().build(&LogConfig::default(), &ServiceConfig::default())?;
+        Ok(log.register_metrics(metrics)?)
+    }),
+    ("cqi-trace", |metrics| {
+        let config = TracingConfig {
+            enabled: false,
+            ..TracingConfig::default()
+        };
+        Ok(Tracing::init(&config, &ServiceConfig::default())?.register_metrics(metrics)?)
+    }),
+];
 
 fn own(metrics: &Metrics) -> Result<()> {
     MetricsLayer::new(metrics)?;

@@ -12,6 +12,8 @@ mod capture;
 mod fields;
 mod levels;
 mod logs;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod output;
 mod process;
 #[cfg(feature = "tower")]

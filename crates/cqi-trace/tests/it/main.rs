@@ -10,6 +10,7 @@ mod allocations;
 mod client;
 mod crossing;
 mod export;
+mod metrics;
 mod outage;
 mod propagation;
 mod requests;
