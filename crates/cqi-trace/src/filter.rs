@@ -61,8 +61,12 @@ impl Filter<Registry> for Recorded {
 
     /// Never says `always`: the answer to a mere question such as `span_enabled!` stays in
     /// tracing-subscriber's thread state, where the next span would find it.
+    ///
+    /// Says `sometimes` of what is never recorded but must live where nobody logs it: outgoing
+    /// requests need its ids. A second filter that lets it through would do as well, but look up
+    /// each span whenever it is entered or left.
     fn callsite_enabled(&self, metadata: &'static Metadata<'static>) -> Interest {
-        if is_of_interest(metadata) {
+        if is_of_interest(metadata) || is_kept(metadata) {
             Interest::sometimes()
         } else {
             Interest::never()
@@ -86,8 +90,12 @@ fn is_of_interest(metadata: &Metadata<'_>) -> bool {
     metadata.is_span() && *metadata.level() <= level
 }
 
-/// Keeps the spans of requests that are not recorded alive where nobody logs them, since outgoing
-/// requests need their ids; and learns which subscriber there is.
+/// Tells the spans of requests that are not recorded.
+fn is_kept(metadata: &Metadata<'_>) -> bool {
+    metadata.is_span() && metadata.target() == UNSAMPLED
+}
+
+/// Learns which subscriber there is.
 struct Keeper {
     subscriber: Subscriber,
     /// The first subscriber of all layers of one [`Tracing`](crate::Tracing).
@@ -101,16 +109,16 @@ impl Layer<Registry> for Keeper {
     }
 }
 
-/// Tells the spans that a [`Keeper`] keeps.
+/// Keeps the ids of requests where nothing is recorded at all.
 struct Kept;
 
 impl Filter<Registry> for Kept {
     fn enabled(&self, metadata: &Metadata<'_>, _: &Context<'_, Registry>) -> bool {
-        metadata.is_span() && metadata.target() == UNSAMPLED
+        is_kept(metadata)
     }
 
     fn callsite_enabled(&self, metadata: &'static Metadata<'static>) -> Interest {
-        if metadata.is_span() && metadata.target() == UNSAMPLED {
+        if is_kept(metadata) {
             Interest::sometimes()
         } else {
             Interest::never()
@@ -132,9 +140,8 @@ pub(crate) fn layers(
         subscriber: Arc::clone(&subscriber),
         first: Arc::clone(first),
     };
-    let keeper = Filtered::new(keeper, Kept);
     let Some(tracer) = tracer else {
-        return Box::new(keeper);
+        return Box::new(Filtered::new(keeper, Kept));
     };
     let spans = tracing_opentelemetry::layer()
         .with_tracer(tracer.clone())
@@ -143,5 +150,8 @@ pub(crate) fn layers(
         .with_threads(false)
         .with_target(false)
         .with_tracked_inactivity(false);
-    Box::new(keeper.and_then(Filtered::new(spans, Recorded { subscriber })))
+    Box::new(Filtered::new(
+        keeper.and_then(spans),
+        Recorded { subscriber },
+    ))
 }
