@@ -79,8 +79,11 @@ impl Observer for TraceClientLayer {
                 recorded(&span)
             }
             Some(context) => {
-                info.set_trace(context.ids());
-                None
+                // The standard asks for an id of its own for each call; nobody records it.
+                let call = self.tracing.decide(Some(&context)).context;
+                info.set_trace(call.ids());
+                call.write(request.headers_mut());
+                return CallTrace(None);
             }
             None => {
                 let Begun {

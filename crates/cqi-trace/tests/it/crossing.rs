@@ -172,8 +172,8 @@ async fn an_unsampled_trace_goes_on_without_a_span() {
     for line in &lines {
         assert_eq!(line["trace_id"], "0af7651916cd43dd8448eb211c80319c");
     }
-    // The last server was told the middle one's span.
-    assert_eq!(format!("{:016x}", last.ids().span_id), ids[1]);
+    let told = format!("{:016x}", last.ids().span_id);
+    assert!(!ids.contains(&told.as_str()), "each call has its own id");
     assert!(traces.end().is_empty());
 }
 

@@ -480,6 +480,7 @@ async fn a_span_ends_with_its_response() {
     let (go, wait) = tokio::sync::oneshot::channel::<()>();
     let wait = Arc::new(std::sync::Mutex::new(Some(wait)));
     let tasks = Arc::new(std::sync::Mutex::new(tokio::task::JoinSet::new()));
+    let _running = Arc::clone(&tasks);
     let app = Router::new().route(
         "/",
         get(move || {
