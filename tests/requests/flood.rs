@@ -1,5 +1,7 @@
 //! Two hundred thousand requests of which no two are alike: what a scanner, or a scoundrel, sends.
 
+use std::collections::BTreeMap;
+use std::future::pending;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,18 +9,22 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use allocation_counter::measure;
 use axum::Router;
 use axum::body::Body;
-use axum::http::{Method, Request};
+use axum::http::{HeaderMap, Method, Request, StatusCode};
+use axum::routing::post;
 use cqi_config::{LogConfig, MetricsConfig, ServiceConfig, TracingConfig};
 use cqi_log::LogLayer;
 use cqi_metrics::{Format, Metrics, MetricsLayer};
+use cqi_testkit::prometheus::check_metrics;
 use cqi_tower::{ObserveLayer, RecoverLayer};
 use cqi_trace::{TraceLayer, Tracing};
+use futures_util::FutureExt as _;
 use http_body_util::BodyExt as _;
 use serde::de::IgnoredAny;
 use tower::ServiceExt as _;
 use tracing::dispatcher;
 
 use crate::http_service;
+use crate::samples::{Sample, Samples};
 
 const REQUESTS: u64 = 200_000;
 /// By then each table is as large as it gets.
@@ -27,7 +33,8 @@ const WARM: u64 = 20_000;
 #[test]
 fn two_hundred_thousand_strangers_leave_nothing_behind() {
     let service = ServiceConfig::default();
-    let metrics = Metrics::new(&MetricsConfig::default(), &service).unwrap();
+    let settings = MetricsConfig::default();
+    let metrics = Metrics::new(&settings, &service).unwrap();
     let tracing = Tracing::init(
         &TracingConfig {
             sample_ratio: 0.0,
@@ -50,7 +57,9 @@ fn two_hundred_thousand_strangers_leave_nothing_behind() {
         )),
         RecoverLayer::new(),
     );
-    let app = http_service::routes().layer(layers);
+    let app = http_service::routes()
+        .route("/{service}/{method}", post(made_up))
+        .layer(layers);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -70,18 +79,52 @@ fn two_hundred_thousand_strangers_leave_nothing_behind() {
     let memory = measure(|| flood(WARM..REQUESTS));
     let late = metrics.render(Format::Text);
 
-    // What is left of ten thousand requests is not one byte each.
+    // Of ten requests, not one byte is left.
     assert!(memory.bytes_current < 16 * 1024, "{memory:?}");
     assert_eq!(lines.count(), REQUESTS);
-    println!("{} bytes early, {} late", early.len(), late.len());
     assert!(late.len() < 1 << 20, "{} bytes", late.len());
-    assert_eq!(series(&early), series(&late), "series are made for ever");
-    runtime
-        .block_on(cqi_testkit::prometheus::check_metrics(&late))
-        .unwrap();
+    runtime.block_on(check_metrics(&late)).unwrap();
+
+    let (early, late) = (Samples::parse(&early), Samples::parse(&late));
+    assert_eq!(early.0.len(), late.0.len(), "series are made for ever");
+    let mut sizes = BTreeMap::new();
+    for Sample { name, .. } in &late.0 {
+        let suffixes = ["_bucket", "_sum", "_count"];
+        let metric = suffixes.iter().find_map(|suffix| name.strip_suffix(suffix));
+        *sizes.entry(metric.unwrap_or(name)).or_insert(0_u32) += 1;
+    }
+    assert!(
+        sizes.values().all(|&size| size <= settings.max_series),
+        "{sizes:?}"
+    );
+    let counters = [
+        "service_http_request_count_total",
+        "service_grpc_call_count_total",
+    ];
+    let counted: f64 = counters.iter().map(|counter| late.sum(counter, &[])).sum();
+    assert_eq!(counted, REQUESTS as f64);
+    for counter in counters {
+        let overflow = late.sum(
+            "service_metrics_series_overflow_total",
+            &[("metric", counter)],
+        );
+        let other = late.sum(counter, &[("method", "other")]);
+        assert!(
+            overflow > 0.0 && other >= overflow,
+            "{counter}: {overflow} of {other}"
+        );
+    }
 }
 
-/// Makes a request that is like no other, and reads the answer to its end.
+/// A method that anybody may call, and that nobody waits for.
+async fn made_up(headers: HeaderMap) -> StatusCode {
+    if headers.contains_key("x-wait") {
+        pending::<()>().await;
+    }
+    StatusCode::NOT_FOUND
+}
+
+/// Makes a request that is like no other, and reads the answer to its end, if there is one.
 async fn ask(app: &Router, number: u64) {
     let request = Request::builder()
         .header("user-agent", format!("agent/{number}"))
@@ -94,18 +137,23 @@ async fn ask(app: &Router, number: u64) {
         2 => request
             .method(Method::from_bytes(format!("M{number}").as_bytes()).unwrap())
             .uri(format!("/status/{code}")),
+        _ if number % 8 == 3 => request
+            .method("POST")
+            .uri(format!("/made.up.Service{number}/Wait"))
+            .header("content-type", "application/grpc")
+            .header("x-wait", "1"),
         _ => request
             .method("POST")
             .uri(format!("/made.up.Service{number}/Method{number}"))
             .header("content-type", "application/grpc"),
     };
     let request = request.body(Body::empty()).unwrap();
-    let response = app.clone().oneshot(request).await.unwrap();
+    // Who asks for a wait hangs up at once.
+    let Some(response) = app.clone().oneshot(request).now_or_never() else {
+        return;
+    };
+    let response = response.unwrap();
     response.into_body().collect().await.unwrap();
-}
-
-fn series(text: &str) -> usize {
-    text.lines().filter(|line| !line.starts_with('#')).count()
 }
 
 /// Counts lines, each of which must be JSON.
