@@ -16,11 +16,11 @@ const LONGEST: usize = 128;
 
 /// Returns the value, or [`OTHER`] for one that a client may have made up to hurt.
 pub(crate) fn bounded(value: &str) -> &str {
-    if value.len() <= LONGEST && !value.contains(char::is_control) {
-        value
-    } else {
-        OTHER
-    }
+    if is_bounded(value) { value } else { OTHER }
+}
+
+fn is_bounded(value: &str) -> bool {
+    value.len() <= LONGEST && !value.contains(char::is_control)
 }
 
 /// Says what is wrong with the names of labels.
@@ -99,9 +99,8 @@ where
     while let Some((name, value)) = rest.split_once("=\"") {
         let end = closing_quote(value);
         names.push(name.trim_start_matches(',').to_owned());
-        // An escape, which is longer than what it stands for, is near enough.
-        is_bounded &= bounded(&value[..end]) != OTHER || &value[..end] == OTHER;
-        is_bounded &= !value[..end].contains("\\n");
+        // As it is written: an escape counts double.
+        is_bounded &= self::is_bounded(&value[..end]) && !breaks_line(&value[..end]);
         rest = &value[(end + 1).min(value.len())..];
     }
     check(names.iter().map(String::as_str))?;
@@ -110,6 +109,11 @@ where
         labels: labels.into(),
         is_bounded,
     })
+}
+
+/// Says whether a written value has a line break, which is not a backslash before an `n`.
+fn breaks_line(written: &str) -> bool {
+    written.replace("\\\\", "").contains("\\n")
 }
 
 /// Finds the quote that ends a value.

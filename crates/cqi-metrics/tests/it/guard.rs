@@ -57,8 +57,8 @@ fn labels_may_be_a_type() {
         .labels::<Order>()
         .unwrap();
     orders.get(&order(Side::Buy, "x\"\\\nas")).inc();
-    orders.get(&order(Side::Buy, "xnas")).inc();
-    orders.get(&order(Side::Buy, "xnas")).inc_by(2);
+    orders.get(&order(Side::Buy, "x\\nas")).inc();
+    orders.get(&order(Side::Buy, "x\\nas")).inc_by(2);
     orders.get(&order(Side::Sell, "xnas")).inc();
     orders.get(&order(Side::Sell, "xpar")).inc();
     orders.get(&order(Side::Sell, "xlon")).inc();
@@ -68,7 +68,7 @@ fn labels_may_be_a_type() {
             &format!("service_orders_placed_total{{{labels}}}"),
         )
     };
-    assert_eq!(of("side=\"Buy\",venue=\"xnas\""), Some(3.0));
+    assert_eq!(of("side=\"Buy\",venue=\"x\\\\nas\""), Some(3.0));
     assert_eq!(of("side=\"Sell\",venue=\"xnas\""), Some(1.0));
     // Two that were too many, and one with a line break.
     assert_eq!(of("side=\"other\",venue=\"other\""), Some(3.0));
