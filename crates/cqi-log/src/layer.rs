@@ -47,7 +47,9 @@ impl Layer<Registry> for LineLayer {
     fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
         match (self.filter.learn(metadata), self.is_alone) {
             (false, true) => Interest::never(),
-            // Asked each time, whatever the filters of other layers say of it.
+            // Asked each time, and so are the filters of other layers: a mere question such as
+            // `log_enabled!` leaves its answer in tracing-subscriber's thread state, where they would
+            // find it.
             (true, false) => Interest::sometimes(),
             // Left to the other layers, if there are any.
             (true, true) | (false, false) => Interest::always(),
