@@ -45,8 +45,8 @@ struct Inner {
 }
 
 impl Metrics {
-    /// Makes the metrics of a service, with those of its build and, where the feature `process` is
-    /// on, its process.
+    /// Makes the metrics of a service, with those of its build, of its process (feature `process`)
+    /// and of the tokio runtime that this is called in (feature `runtime`).
     ///
     /// # Errors
     /// [`Kind::InvalidInput`](cqi_errors::Kind::InvalidInput) where the service's name cannot begin
@@ -71,6 +71,10 @@ impl Metrics {
         metrics.register_build()?;
         #[cfg(feature = "process")]
         metrics.register_process()?;
+        #[cfg(feature = "runtime")]
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            metrics.register_runtime(&runtime)?;
+        }
         Ok(metrics)
     }
 

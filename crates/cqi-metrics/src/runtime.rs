@@ -9,16 +9,17 @@ impl Metrics {
     /// Adds the metrics of a tokio runtime: its workers and how busy they are, its tasks and its
     /// queue, as `tokio_workers` and so on, without the service's name.
     ///
+    /// [`Metrics::new`] adds those of the runtime it is called in; this is for metrics that are made
+    /// before their runtime.
+    ///
     /// ```
     /// use cqi_config::{MetricsConfig, ServiceConfig};
     /// use cqi_metrics::Metrics;
     ///
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> cqi_errors::Result<()> {
     /// let metrics = Metrics::new(&MetricsConfig::default(), &ServiceConfig::default())?;
-    /// metrics.register_runtime(&tokio::runtime::Handle::current())?;
-    /// # Ok(())
-    /// # }
+    /// let runtime = tokio::runtime::Builder::new_multi_thread().build().unwrap();
+    /// metrics.register_runtime(runtime.handle())?;
+    /// # Ok::<(), cqi_errors::Error>(())
     /// ```
     ///
     /// Reading them takes about a microsecond. The handle does not keep the runtime running.

@@ -47,9 +47,6 @@ pub(crate) async fn used() -> Metrics {
         ..ServiceConfig::default()
     };
     let metrics = Metrics::new(&settings(), &service).unwrap();
-    metrics
-        .register_runtime(&tokio::runtime::Handle::current())
-        .unwrap();
     let layer = MetricsLayer::new(&metrics).unwrap();
     let handler = |Path(id): Path<u16>| async move { StatusCode::from_u16(id).unwrap() };
     let app: Router = Router::new()
