@@ -179,9 +179,16 @@ fn status(status: Status) -> SpanStatus {
     }
 }
 
+/// Of values with one key, which OTLP forbids, the first is kept.
 fn attributes(pairs: Vec<KeyValue>) -> BTreeMap<String, SpanValue> {
-    let named = |pair: KeyValue| (pair.key, value(pair.value.unwrap_or_default()));
-    pairs.into_iter().map(named).collect()
+    let mut attributes = BTreeMap::new();
+    for pair in pairs {
+        let value = pair.value.unwrap_or_default();
+        attributes
+            .entry(pair.key)
+            .or_insert_with(|| self::value(value));
+    }
+    attributes
 }
 
 fn value(value: AnyValue) -> SpanValue {
