@@ -66,7 +66,7 @@ pub const HEADERS: [(HeaderName, &str); 8] = [
 /// Makes requests, all alike.
 pub struct Client {
     uri: Uri,
-    headers: HeaderMap,
+    headers: [(HeaderName, HeaderValue); 8],
 }
 
 impl Client {
@@ -74,14 +74,19 @@ impl Client {
         let value = |(name, value)| (name, HeaderValue::from_static(value));
         Self {
             uri: Uri::from_static(TARGET),
-            headers: HEADERS.map(value).into_iter().collect(),
+            headers: HEADERS.map(value),
         }
     }
 
     fn request(&self) -> Request {
         let mut request = Request::new(Body::empty());
         *request.uri_mut() = self.uri.clone();
-        *request.headers_mut() = self.headers.clone();
+        // A map with as much room as hyper gives it.
+        let mut headers = HeaderMap::with_capacity(self.headers.len());
+        for (name, value) in &self.headers {
+            headers.append(name, value.clone());
+        }
+        *request.headers_mut() = headers;
         request
     }
 

@@ -59,6 +59,15 @@ pub enum Mode {
     Sampled,
 }
 
+impl Mode {
+    fn sample_ratio(self) -> f64 {
+        match self {
+            Self::Quiet | Self::Line => 0.0,
+            Self::Sampled => 1.0,
+        }
+    }
+}
+
 impl FromStr for Mode {
     type Err = String;
 
@@ -127,25 +136,30 @@ impl App {
             chain if chain.starts_with("peers") => peers(chain, mode),
             _ => panic!("`{chain}` is no chain"),
         };
+        // As `axum::serve` does, so that routes are not made for each request.
+        let router = router.with_state(());
         Self { router, _guards }
     }
 }
 
 fn cqi(chain: &str, mode: Mode) -> (Router, Box<dyn Any + Send + Sync>) {
     let service = ServiceConfig::default();
-    let tracing = Tracing::init(&TracingConfig::default(), &service).expect("traces");
+    let mut traces = TracingConfig::default();
+    // Nobody listens there: whole batches are dropped.
+    traces.endpoint = "http://127.0.0.1:9".into();
+    traces.sample_ratio = mode.sample_ratio();
+    let tracing = Tracing::init(&traces, &service).expect("traces");
     let metrics = Metrics::new(&MetricsConfig::default(), &service).expect("metrics");
-    let level = match mode {
-        Mode::Quiet => "info,cqi_log::request=off",
-        Mode::Line | Mode::Sampled => "info",
-    };
     let mut log = LogConfig::default();
-    log.level = level.into();
-    let guard = cqi_log::builder()
-        .with(tracing.layer())
-        .writer(Sink)
-        .init(&log, &service)
-        .expect("one logger per process");
+    log.level = match mode {
+        Mode::Quiet => "info,cqi_log::request=off".into(),
+        Mode::Line | Mode::Sampled => "info".into(),
+    };
+    let mut logger = cqi_log::builder().writer(Sink);
+    if matches!(chain, "cqi" | "cqi: traces") {
+        logger = logger.with(tracing.layer());
+    }
+    let guard = logger.init(&log, &service).expect("one logger per process");
     let trace = TraceLayer::new(&tracing);
     let measure = MetricsLayer::new(&metrics).expect("fresh metrics");
     let routes = routes();
@@ -166,13 +180,9 @@ fn cqi(chain: &str, mode: Mode) -> (Router, Box<dyn Any + Send + Sync>) {
 
 fn peers(chain: &str, mode: Mode) -> (Router, Box<dyn Any + Send + Sync>) {
     opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
-    let ratio = match mode {
-        Mode::Quiet | Mode::Line => 0.0,
-        Mode::Sampled => 1.0,
-    };
     let provider = SdkTracerProvider::builder()
         .with_sampler(Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(
-            ratio,
+            mode.sample_ratio(),
         ))))
         .with_batch_exporter(Forget)
         .build();
