@@ -11,12 +11,65 @@ use cqi_trace::testing::{Collector, ReceivedSpan};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-struct Service(Child);
+/// A running service, with its ports for requests and for scrapes.
+struct Service {
+    child: Child,
+    port: u16,
+    metrics: u16,
+}
+
+impl Service {
+    /// Starts it. Somebody else may take a free port before it does: then it ends, and others are tried.
+    async fn start(settings: &[(&str, String)]) -> Self {
+        for _ in 0..5 {
+            let mut service = Self::spawn(settings, free_port().await, free_port().await);
+            let ready = async {
+                while service.child.try_wait().unwrap().is_none() {
+                    if get(service.port, "/v1/assets").await.is_some() {
+                        return true;
+                    }
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                false
+            };
+            if tokio::time::timeout(Duration::from_secs(20), ready)
+                .await
+                .unwrap()
+            {
+                return service;
+            }
+        }
+        unreachable!("the service ends at once, whatever its ports");
+    }
+
+    fn spawn(settings: &[(&str, String)], port: u16, metrics: u16) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_simple"));
+        // What the caller's shell has set is meant for other services and for tests.
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("CQI_") {
+                command.env_remove(name);
+            }
+        }
+        let child = command
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .envs(settings.iter().map(|(name, value)| (name, value)))
+            .env("CQI_SERVER_HTTP_PORT", port.to_string())
+            .env("CQI_METRICS_PORT", metrics.to_string())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self {
+            child,
+            port,
+            metrics,
+        }
+    }
+}
 
 impl Drop for Service {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -45,45 +98,27 @@ async fn prometheus_scrapes_the_example_in_both_formats_and_stores_its_exemplars
     let postgres = Postgres::builder().start().await.unwrap();
     let database = postgres.database("scraped").await.unwrap();
     let collector = Collector::start().unwrap();
-    let (port, metrics) = (free_port().await, free_port().await);
-    let mut command = Command::new(env!("CARGO_BIN_EXE_simple"));
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("CQI_") {
-            command.env_remove(name);
-        }
-    }
-    command
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .env("CQI_DATABASE_HOST", postgres.host())
-        .env("CQI_DATABASE_PORT", postgres.port().to_string())
-        .env("CQI_DATABASE_USER", postgres.user())
-        .env("CQI_DATABASE_PASSWORD", postgres.password())
-        .env("CQI_DATABASE_DATABASE", database.name())
-        .env("CQI_TRACING_ENABLED", "true")
-        .env("CQI_TRACING_SAMPLE_RATIO", "1")
-        .env("CQI_TRACING_ENDPOINT", collector.endpoint())
-        .env("CQI_SERVER_HTTP_PORT", port.to_string())
-        .env("CQI_METRICS_PORT", metrics.to_string())
-        .stdout(Stdio::null());
-    let _service = Service(command.spawn().unwrap());
-    let ready = async {
-        while get(port, "/v1/assets").await.is_none() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(20), ready)
-        .await
-        .unwrap();
+    let service = Service::start(&[
+        ("CQI_DATABASE_HOST", postgres.host().to_owned()),
+        ("CQI_DATABASE_PORT", postgres.port().to_string()),
+        ("CQI_DATABASE_USER", postgres.user().to_owned()),
+        ("CQI_DATABASE_PASSWORD", postgres.password().to_owned()),
+        ("CQI_DATABASE_DATABASE", database.name().to_owned()),
+        ("CQI_TRACING_ENABLED", true.to_string()),
+        ("CQI_TRACING_SAMPLE_RATIO", "1".to_owned()),
+        ("CQI_TRACING_ENDPOINT", collector.endpoint()),
+    ])
+    .await;
     for _ in 0..3 {
-        let answer = get(port, "/v1/assets/7").await.unwrap();
+        let answer = get(service.port, "/v1/assets/7").await.unwrap();
         assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
     }
 
-    let text = get(metrics, "/metrics").await.unwrap();
+    let text = get(service.metrics, "/metrics").await.unwrap();
     let (_, text) = text.split_once("\r\n\r\n").unwrap();
     check_metrics(text).await.unwrap();
 
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, metrics));
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, service.metrics));
     let scrape = |format| async move {
         let prometheus = Prometheus::builder().target(address).format(format);
         let prometheus = prometheus.start().await.unwrap();
