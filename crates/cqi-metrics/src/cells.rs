@@ -1,14 +1,41 @@
 use std::fmt;
+use std::iter;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::thread;
 
-/// Numbers that threads add to without waiting for each other: each thread adds to a copy that it
-/// shares with few others, and a reader adds the copies up.
+/// One of a kind for each of the threads that may run at once, which share it with few others.
+pub(crate) struct Copies<T>(Box<[T]>);
+
+/// How many copies there are: as many as threads can run at once, within reason.
+static COPIES: LazyLock<usize> = LazyLock::new(|| {
+    let threads = thread::available_parallelism().map_or(4, usize::from);
+    threads.next_power_of_two().min(8)
+});
+
+impl<T> Copies<T> {
+    pub(crate) fn new(copy: impl FnMut() -> T) -> Self {
+        Self(iter::repeat_with(copy).take(*COPIES).collect())
+    }
+
+    /// Returns the copy of this thread.
+    pub(crate) fn own(&self) -> &T {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        thread_local! {
+            static COPY: usize = NEXT.fetch_add(1, Relaxed) % *COPIES;
+        }
+        &self.0[COPY.with(|copy| *copy)]
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.0.iter()
+    }
+}
+
+/// Numbers that threads add to without waiting for each other: each thread adds to a copy, and a
+/// reader adds the copies up.
 pub(crate) struct Cells {
-    lines: Box<[Line]>,
-    /// The lines of one copy.
-    width: usize,
+    copies: Copies<Box<[Line]>>,
 }
 
 /// What a processor moves between its caches as one.
@@ -18,44 +45,28 @@ struct Line([AtomicU64; LINE]);
 
 const LINE: usize = 8;
 
-/// How many copies there are: as many as threads can run at once, within reason.
-static COPIES: LazyLock<usize> = LazyLock::new(|| {
-    let threads = thread::available_parallelism().map_or(4, usize::from);
-    threads.next_power_of_two().min(8)
-});
-
-fn copy() -> usize {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    thread_local! {
-        static COPY: usize = NEXT.fetch_add(1, Relaxed) % *COPIES;
-    }
-    COPY.with(|copy| *copy)
-}
-
 impl Cells {
     pub(crate) fn new(cells: usize) -> Self {
-        let width = cells.div_ceil(LINE);
-        let lines = (0..width * *COPIES).map(|_| Line::default()).collect();
-        Self { lines, width }
-    }
-
-    fn own(&self, cell: usize) -> &AtomicU64 {
-        &self.lines[copy() * self.width + cell / LINE].0[cell % LINE]
+        let lines = cells.div_ceil(LINE);
+        Self {
+            copies: Copies::new(|| (0..lines).map(|_| Line::default()).collect()),
+        }
     }
 
     fn all(&self, cell: usize) -> impl Iterator<Item = u64> {
-        let lines = self.lines.iter().skip(cell / LINE).step_by(self.width);
-        lines.map(move |line| line.0[cell % LINE].load(Relaxed))
+        self.copies
+            .iter()
+            .map(move |lines| cell_of(lines, cell).load(Relaxed))
     }
 
-    /// Adds to a whole number, modulo 2^64.
+    /// Adds to a whole number.
     pub(crate) fn add(&self, cell: usize, amount: u64) {
-        self.own(cell).fetch_add(amount, Relaxed);
+        cell_of(self.copies.own(), cell).fetch_add(amount, Relaxed);
     }
 
     /// Adds to a cell that holds the bits of a floating point number.
     pub(crate) fn add_f64(&self, cell: usize, amount: f64) {
-        add_f64(self.own(cell), amount);
+        add_f64(cell_of(self.copies.own(), cell), amount);
     }
 
     pub(crate) fn total(&self, cell: usize) -> u64 {
@@ -65,6 +76,10 @@ impl Cells {
     pub(crate) fn total_f64(&self, cell: usize) -> f64 {
         self.all(cell).map(f64::from_bits).sum()
     }
+}
+
+fn cell_of(lines: &[Line], cell: usize) -> &AtomicU64 {
+    &lines[cell / LINE].0[cell % LINE]
 }
 
 /// Adds to the bits of a floating point number.
@@ -81,7 +96,9 @@ pub(crate) fn add_f64(cell: &AtomicU64, amount: f64) {
 
 impl fmt::Debug for Cells {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let totals = (0..self.width * LINE).map(|cell| self.total(cell));
-        f.debug_list().entries(totals).finish()
+        let cells = self.copies.own().len() * LINE;
+        f.debug_list()
+            .entries((0..cells).map(|cell| self.total(cell)))
+            .finish()
     }
 }

@@ -2,6 +2,7 @@
 
 mod grpc;
 mod http;
+mod lanes;
 
 use std::fmt;
 use std::panic::Location;
@@ -12,7 +13,6 @@ use cqi_errors::Result;
 use cqi_tower::{Observation, Observe, ObserveLayer, Observer, Outcome, Protocol, RequestInfo};
 use tower_layer::Layer;
 
-use crate::cells::Cells;
 use crate::collector::sealed::Kind;
 use crate::registry::{Definition, Source};
 use crate::samples::Samples;
@@ -21,6 +21,7 @@ use crate::{Counter, Metrics, Unit, name};
 
 use self::grpc::GrpcMetrics;
 use self::http::HttpMetrics;
+use self::lanes::{Lane, Lanes};
 
 /// Measures requests over HTTP and gRPC: an [`Observer`] for [`ObserveLayer`], and a layer of its
 /// own. Clones count the same.
@@ -37,7 +38,8 @@ use self::http::HttpMetrics;
 /// ```
 #[derive(Clone)]
 pub struct MetricsLayer {
-    requests: Arc<Requests>,
+    http: Lanes,
+    grpc: Lanes,
     panics: Counter,
 }
 
@@ -46,9 +48,8 @@ struct Requests {
     grpc: GrpcMetrics,
 }
 
-/// What is kept of one request.
-#[derive(Debug)]
-pub struct RequestMetrics(InFlight);
+/// What is kept of one request, which is in flight as long.
+pub struct RequestMetrics(Arc<Lane>);
 
 impl MetricsLayer {
     /// Registers the standard metrics of requests: make one layer, and clone it for each server.
@@ -64,11 +65,21 @@ impl MetricsLayer {
         let requests = Arc::new(requests);
         http::register(metrics, &requests)?;
         grpc::register(metrics, &requests)?;
+        let http = Lanes::new(&requests, Protocol::Http);
+        metrics
+            .gauge("http", "requests_in_flight")
+            .help("Requests that have not ended.")
+            .observe(http.in_flight())?;
+        let grpc = Lanes::new(&requests, Protocol::Grpc);
+        metrics
+            .gauge("grpc", "calls_in_flight")
+            .help("Calls that have not ended.")
+            .observe(grpc.in_flight())?;
         let panics = metrics
             .counter("request", "panics")
             .help("Panics that were caught while requests were handled.")
             .register()?;
-        Ok(Self { requests, panics })
+        Ok(Self { http, grpc, panics })
     }
 
     /// Returns the counter `{service}_request_panics_total`, for the hook of
@@ -83,49 +94,20 @@ impl Observer for MetricsLayer {
     type Observation = RequestMetrics;
 
     fn on_request<B>(&self, _: &mut Request<B>, info: &mut RequestInfo) -> RequestMetrics {
-        RequestMetrics(InFlight::new(&self.requests, info.protocol()))
+        let lanes = match info.protocol() {
+            Protocol::Http => &self.http,
+            Protocol::Grpc => &self.grpc,
+        };
+        RequestMetrics(lanes.enter())
     }
 }
 
 impl Observation for RequestMetrics {
     fn on_end(self, outcome: &Outcome<'_>) {
-        let requests = &self.0.requests;
-        match self.0.protocol {
+        let Lane { requests, protocol } = &*self.0;
+        match protocol {
             Protocol::Http => requests.http.count(outcome),
             Protocol::Grpc => requests.grpc.count(outcome),
-        }
-    }
-}
-
-/// A request that has not ended.
-struct InFlight {
-    requests: Arc<Requests>,
-    protocol: Protocol,
-}
-
-impl InFlight {
-    fn new(requests: &Arc<Requests>, protocol: Protocol) -> Self {
-        requests.in_flight(protocol).add(0, 1);
-        Self {
-            requests: Arc::clone(requests),
-            protocol,
-        }
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.requests
-            .in_flight(self.protocol)
-            .add(0, 1_u64.wrapping_neg());
-    }
-}
-
-impl Requests {
-    fn in_flight(&self, protocol: Protocol) -> &Cells {
-        match protocol {
-            Protocol::Http => &self.http.in_flight,
-            Protocol::Grpc => &self.grpc.in_flight,
         }
     }
 }
@@ -251,11 +233,9 @@ impl fmt::Debug for MetricsLayer {
     }
 }
 
-impl fmt::Debug for InFlight {
+impl fmt::Debug for RequestMetrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("InFlight")
-            .field("protocol", &self.protocol)
-            .finish_non_exhaustive()
+        f.debug_struct("RequestMetrics").finish_non_exhaustive()
     }
 }
 

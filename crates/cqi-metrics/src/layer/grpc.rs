@@ -4,7 +4,6 @@ use cqi_errors::Result;
 use cqi_tower::{GrpcStatus, Outcome};
 
 use super::{Ledger, Metric, Requests};
-use crate::cells::Cells;
 use crate::collector::sealed::{Collector as _, Kind};
 use crate::histogram::Bounds;
 use crate::label::{self, OTHER};
@@ -13,7 +12,6 @@ use crate::{Histogram, Metrics, Unit};
 pub(super) struct GrpcMetrics {
     /// The calls of one label set; their number is that of their durations.
     ledger: Ledger<(Box<str>, GrpcStatus), Histogram>,
-    pub(super) in_flight: Cells,
 }
 
 const LABELS: [&str; 2] = ["method", "code"];
@@ -25,7 +23,6 @@ impl GrpcMetrics {
         let other = label::render(LABELS.map(|name| (name, OTHER)));
         Self {
             ledger: Ledger::new(limit, other, move || Histogram::new(&durations)),
-            in_flight: Cells::new(1),
         }
     }
 
@@ -74,13 +71,5 @@ pub(super) fn register(metrics: &Metrics, requests: &Arc<Requests>) -> Result<()
                 .ledger
                 .write(|labels, duration| samples.sample("_total", labels, duration.len()));
         },
-    )?;
-    let in_flight = Metric {
-        labels: &[],
-        overflow: None,
-        ..metric("grpc_calls_in_flight", "Calls that have not ended.")
-    };
-    in_flight.register(Kind::Gauge, None, |requests, samples| {
-        samples.sample("", "", requests.grpc.in_flight.total(0));
-    })
+    )
 }

@@ -5,7 +5,6 @@ use cqi_tower::Outcome;
 use http::Method;
 
 use super::{Ledger, Metric, Requests};
-use crate::cells::Cells;
 use crate::collector::sealed::{Collector as _, Kind};
 use crate::histogram::Bounds;
 use crate::label::{self, OTHER};
@@ -13,7 +12,6 @@ use crate::{Histogram, Metrics, Unit};
 
 pub(super) struct HttpMetrics {
     ledger: Ledger<(u8, Box<str>, u16), Exchanges>,
-    pub(super) in_flight: Cells,
 }
 
 /// The requests of one label set; their number is that of their durations.
@@ -60,7 +58,6 @@ impl HttpMetrics {
         };
         Self {
             ledger: Ledger::new(limit, other, exchanges),
-            in_flight: Cells::new(1),
         }
     }
 
@@ -138,13 +135,5 @@ pub(super) fn register(metrics: &Metrics, requests: &Arc<Requests>) -> Result<()
             .http
             .ledger
             .write(|labels, of| of.response_size.write(labels, samples));
-    })?;
-    let in_flight = Metric {
-        labels: &[],
-        overflow: None,
-        ..metric("http_requests_in_flight", "Requests that have not ended.")
-    };
-    in_flight.register(Kind::Gauge, None, |requests, samples| {
-        samples.sample("", "", requests.http.in_flight.total(0));
     })
 }
