@@ -1,7 +1,7 @@
 use std::fmt::Write as _;
 
 use cqi_errors::Error;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, header};
 
 use crate::Protocol;
 
@@ -11,7 +11,7 @@ const MAX_MESSAGE: usize = 3 * 1024;
 
 /// Refuses a request as its protocol has it, with the error's public text.
 ///
-/// HTTP gets the error's [`to_response`](Error::to_response); gRPC a response of trailers alone, with
+/// HTTP gets the error's [`to_response`](Error::to_response), without its body for `HEAD`; gRPC a response of trailers alone, with
 /// status 200, the code of the error's kind in `grpc-status`, at most 3 KiB of the text in
 /// `grpc-message`, and a [delay](Error::retry_after) in `grpc-retry-pushback-ms`.
 ///
@@ -29,14 +29,41 @@ const MAX_MESSAGE: usize = 3 * 1024;
 /// ```
 #[must_use]
 pub fn reject<A, B: From<Vec<u8>>>(request: &Request<A>, error: &Error) -> Response<B> {
-    reject_as(Protocol::of(request.headers()), error)
+    Refusal::of(request).response(error)
 }
 
-pub(crate) fn reject_as<B: From<Vec<u8>>>(protocol: Protocol, error: &Error) -> Response<B> {
-    if protocol == Protocol::Http {
-        return error.to_response();
+/// How a request is refused.
+#[derive(Clone, Copy)]
+pub(crate) struct Refusal {
+    pub(crate) protocol: Protocol,
+    /// hyper leaves it to the service to send no body then, and HTTP/2 clients reset the stream if
+    /// one comes.
+    is_head: bool,
+}
+
+impl Refusal {
+    pub(crate) fn of<A>(request: &Request<A>) -> Self {
+        Self {
+            protocol: Protocol::of(request.headers()),
+            is_head: *request.method() == Method::HEAD,
+        }
     }
-    let mut response = Response::new(B::from(Vec::new()));
+
+    pub(crate) fn response<B: From<Vec<u8>>>(self, error: &Error) -> Response<B> {
+        match self.protocol {
+            Protocol::Http if self.is_head => error.to_response().map(|_: Vec<u8>| empty()),
+            Protocol::Http => error.to_response(),
+            Protocol::Grpc => trailers_only(error),
+        }
+    }
+}
+
+fn empty<B: From<Vec<u8>>>() -> B {
+    B::from(Vec::new())
+}
+
+fn trailers_only<B: From<Vec<u8>>>(error: &Error) -> Response<B> {
+    let mut response = Response::new(empty());
     let headers = response.headers_mut();
     *headers = grpc_trailers(error);
     headers.insert(

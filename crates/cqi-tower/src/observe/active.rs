@@ -125,7 +125,7 @@ impl<O: Observation> Entered<'_, O> {
         parts.info.find_route(response.extensions());
         parts.progress.head = Some(response.status());
         match parts.info.protocol() {
-            Protocol::Http => parts.progress.promised_size = content_length(response.headers()),
+            Protocol::Http => parts.progress.promised_size = promised_size(response),
             Protocol::Grpc => parts.progress.grpc_status = GrpcStatus::read(response.headers()),
         }
         observation.on_response(response, parts.info);
@@ -192,6 +192,11 @@ impl<O: Observation> Entered<'_, O> {
             parts.end(ending, None);
         }
     }
+}
+
+/// Returns the `content-length`, or the one that a server takes from the body.
+fn promised_size<B: Body>(response: &Response<B>) -> Option<u64> {
+    content_length(response.headers()).or_else(|| response.body().size_hint().exact())
 }
 
 impl<O: Observation> Parts<'_, O> {

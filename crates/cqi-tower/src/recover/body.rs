@@ -11,7 +11,8 @@ use http_body_util::Full;
 use pin_project_lite::pin_project;
 
 use super::recovery::Recovery;
-use crate::{Protocol, reject};
+use crate::Protocol;
+use crate::reject::{self, Refusal};
 
 pin_project! {
     /// The body of a [`Recover`](crate::Recover)'s response: the handler's, or the answer to its panic.
@@ -51,8 +52,8 @@ impl<B> RecoverBody<B> {
     }
 
     /// Makes the response to a panic before the head.
-    pub(super) fn answer(protocol: Protocol, error: Error) -> Response<Self> {
-        let mut response = reject::reject_as(protocol, &error).map(|bytes: Vec<u8>| Self {
+    pub(super) fn answer(refusal: Refusal, error: Error) -> Response<Self> {
+        let mut response = refusal.response(&error).map(|bytes: Vec<u8>| Self {
             inner: Inner::Answer {
                 body: Full::from(bytes),
             },

@@ -10,8 +10,8 @@ use pin_project_lite::pin_project;
 
 use super::RecoverBody;
 use super::recovery::Recovery;
-use crate::Protocol;
 use crate::poll_once::poll_once;
+use crate::reject::Refusal;
 
 pin_project! {
     /// The future of a [`Recover`](crate::Recover).
@@ -24,7 +24,7 @@ pin_project! {
         inner: Option<F>,
         // Of a call that panicked.
         failed: Option<Error>,
-        protocol: Protocol,
+        refusal: Refusal,
         recovery: Recovery,
     }
 
@@ -39,13 +39,13 @@ impl<F> RecoverFuture<F> {
     pub(super) fn new(
         inner: Option<F>,
         failed: Option<Error>,
-        protocol: Protocol,
+        refusal: Refusal,
         recovery: Recovery,
     ) -> Self {
         Self {
             inner,
             failed,
-            protocol,
+            refusal,
             recovery,
         }
     }
@@ -77,13 +77,13 @@ where
             this.recovery.run("future", poll).err()
         });
         if let Some(error) = failed {
-            let protocol = *this.protocol;
+            let refusal = *this.refusal;
             self.discard();
-            return Poll::Ready(Ok(RecoverBody::answer(protocol, error)));
+            return Poll::Ready(Ok(RecoverBody::answer(refusal, error)));
         }
         polled.map_ok(|response| {
             let recovery = mem::take(this.recovery);
-            response.map(|body| RecoverBody::new(body, *this.protocol, recovery))
+            response.map(|body| RecoverBody::new(body, this.refusal.protocol, recovery))
         })
     }
 }

@@ -8,7 +8,7 @@ use tower_service::Service;
 
 use super::recovery::Recovery;
 use super::{RecoverBody, RecoverFuture};
-use crate::Protocol;
+use crate::reject::Refusal;
 
 /// The service of a [`RecoverLayer`](crate::RecoverLayer).
 #[derive(Debug)]
@@ -68,7 +68,7 @@ where
     }
 
     fn call(&mut self, request: Request<A>) -> Self::Future {
-        let protocol = Protocol::of(request.headers());
+        let refusal = Refusal::of(&request);
         let mut inner = None;
         let failed = self.unready.take().or_else(|| {
             // Both stay in place: what is moved through the catch is copied several times.
@@ -76,7 +76,7 @@ where
             let call = || inner = request.take().map(|request| self.inner.call(request));
             self.recovery.run("call", call).err()
         });
-        RecoverFuture::new(inner, failed, protocol, self.recovery.clone())
+        RecoverFuture::new(inner, failed, refusal, self.recovery.clone())
     }
 }
 

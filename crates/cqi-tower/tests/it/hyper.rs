@@ -2,12 +2,16 @@
 
 use std::convert::Infallible;
 use std::future::pending;
+use std::mem;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use axum::body::Body;
 use bytes::Bytes;
 use cqi_tower::{Ending, ObserveLayer, RecoverLayer};
 use futures_util::{StreamExt as _, stream};
 use http::{Method, Request, Response, StatusCode, header};
+use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
@@ -39,6 +43,7 @@ async fn handle(request: Request<Incoming>) -> Result<Response<Body>, Infallible
             Body::empty()
         }
         "/hello" => Body::from("hello"),
+        "/sized" => Body::new(Sized(true)),
         "/chunks" => Body::from_stream(stream::iter([chunk(), chunk()])),
         "/wait" => pending().await,
         "/ticks" => Body::from_stream(stream::iter([chunk()]).chain(stream::pending())),
@@ -93,6 +98,26 @@ async fn handle(request: Request<Incoming>) -> Result<Response<Body>, Infallible
     Ok(response)
 }
 
+/// A body that says how long it is, and not when it is over.
+struct Sized(bool);
+
+impl http_body::Body for Sized {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let frame = || Ok(Frame::data(Bytes::from_static(b"hello")));
+        Poll::Ready(mem::take(&mut self.0).then(frame))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(if self.0 { 5 } else { 0 })
+    }
+}
+
 async fn start(version: Version) -> (Server, Client, Recorder) {
     let recorder = Recorder::new();
     let layers = (ObserveLayer::new(recorder.clone()), RecoverLayer::new());
@@ -111,6 +136,7 @@ async fn ended(recorder: &Recorder, count: usize) -> End {
 async fn whole_responses_are_complete() {
     let cases = [
         ("GET", "/hello", 200, 5),
+        ("GET", "/sized", 200, 5),
         ("GET", "/chunks", 200, 24),
         ("HEAD", "/hello", 200, 0),
         ("GET", "/204", 204, 0),
@@ -118,6 +144,7 @@ async fn whole_responses_are_complete() {
         ("GET", "/nowhere", 404, 12),
         ("BREW", "/nowhere", 404, 12),
         ("GET", "/panic", 500, 0),
+        ("HEAD", "/panic", 500, 0),
     ];
     for version in VERSIONS {
         let (_server, mut client, recorder) = start(version).await;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use cqi_errors::{Error, Kind};
 use expect_test::expect;
-use http::Response;
+use http::{Method, Response};
 use proptest::prelude::*;
 
 use crate::script::{grpc, http};
@@ -25,6 +25,15 @@ fn http_gets_a_problem() {
     let body = String::from_utf8(response.into_body()).unwrap();
     expect![[r#"{"type":"urn:cqi:problem:forbidden","title":"Forbidden","status":403,"detail":"permission denied"}"#]]
         .assert_eq(&body);
+}
+
+#[test]
+fn head_gets_no_body() {
+    let mut request = http();
+    *request.method_mut() = Method::HEAD;
+    let response: Response<Vec<u8>> = cqi_tower::reject(&request, &Error::unauthorized("no token"));
+    assert_eq!(response.status(), 401);
+    assert!(response.body().is_empty());
 }
 
 #[test]
