@@ -35,7 +35,9 @@ struct State {
 /// was there before. Without it the layer logs the message alone, and the hook in place (by default
 /// Rust's, which prints to stderr) sees the panic too.
 ///
-/// A panic that the handler itself catches, inside of the layer, is logged as a warning.
+/// A panic that the handler itself catches, inside of the layer, is logged as a warning. A second one
+/// before that goes to the hook before too: it may come from a destructor that the first one runs, and
+/// then it ends the process.
 ///
 /// Where the environment says `RUST_BACKTRACE=0`, no backtrace is taken. The first one reads the
 /// symbols of the program, in about a tenth of a second; later ones take less than a millisecond.
@@ -51,8 +53,8 @@ pub fn init_panic_hook() -> PanicHookGuard {
     };
     let previous = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
-        let caught = active.load(Ordering::Relaxed) && capture(info, backtraces);
-        if !caught {
+        let told = active.load(Ordering::Relaxed) && capture(info, backtraces);
+        if !told {
             previous(info);
         }
     }));
@@ -74,7 +76,8 @@ impl Drop for PanicHookGuard {
     }
 }
 
-/// Remembers a panic that a layer on this thread will catch. A panic here would end the process.
+/// Remembers a panic that a layer on this thread will catch, and says whether one surely will. A panic
+/// here would end the process.
 fn capture(info: &PanicHookInfo<'_>, backtraces: bool) -> bool {
     if STATE.with(|state| state.depth.get() == 0) {
         return false;
@@ -88,12 +91,13 @@ fn capture(info: &PanicHookInfo<'_>, backtraces: bool) -> bool {
         let Ok(mut last) = last.try_borrow_mut() else {
             return false;
         };
+        let is_first = last.is_none();
         if let Some(earlier) = last.take() {
             capture.earlier = earlier.earlier.saturating_add(1);
         }
         *last = Some(Box::new(capture));
         STATE.with(|state| state.captured.set(true));
-        true
+        is_first
     });
     stored.unwrap_or(false)
 }

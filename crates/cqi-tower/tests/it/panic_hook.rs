@@ -17,6 +17,13 @@ const CASE: &str = "CQI_TOWER_TEST_CASE";
 
 /// Runs a case in a process of its own, and returns what it printed.
 fn run(case: &str, backtrace: &str) -> (String, String) {
+    let (succeeded, stdout, stderr) = end(case, backtrace);
+    assert!(succeeded, "{stdout}\n{stderr}");
+    (stdout, stderr)
+}
+
+/// Runs a case, which may end its process.
+fn end(case: &str, backtrace: &str) -> (bool, String, String) {
     let output = Command::new(env::current_exe().unwrap())
         .args([
             "panic_hook::in_a_process_of_its_own",
@@ -28,9 +35,11 @@ fn run(case: &str, backtrace: &str) -> (String, String) {
         .output()
         .unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    let (stdout, stderr) = (text(output.stdout), text(output.stderr));
-    assert!(output.status.success(), "{stdout}\n{stderr}");
-    (stdout, stderr)
+    (
+        output.status.success(),
+        text(output.stdout),
+        text(output.stderr),
+    )
 }
 
 /// The other side of [`run`].
@@ -41,6 +50,7 @@ async fn in_a_process_of_its_own() {
         Ok("elsewhere") => elsewhere().await,
         Ok("dropped") => dropped().await,
         Ok("unwinding") => unwinding(),
+        Ok("aborting") => aborting(),
         _ => {}
     }
 }
@@ -116,11 +126,18 @@ async fn elsewhere() {
 #[test]
 fn other_panics_go_to_the_hook_before_and_none_vanishes() {
     let (stdout, stderr) = run("elsewhere", "0");
-    for message in ["outside", "thread", "thread inside", "afterwards"] {
+    let told = [
+        "outside",
+        "thread",
+        "second inside",
+        "thread inside",
+        "afterwards",
+    ];
+    for message in told {
         let line = format!("\n{message}\n");
         assert_eq!(stderr.matches(&line).count(), 1, "{message}: {stderr}");
     }
-    assert!(!stderr.contains("first inside") && !stderr.contains("second inside"));
+    assert!(!stderr.contains("first inside"));
     assert!(
         stdout.contains("\n1 earlier\na panic was caught inside the handler\n"),
         "{stdout}"
@@ -171,4 +188,29 @@ fn panics_within_panics_keep_their_own_locations() {
     };
     assert!(place(": inner") < place(": outer"), "{stdout}");
     assert_eq!(stderr, "");
+}
+
+/// A panic whose unwinding runs a destructor that panics too, which nothing can catch.
+fn aborting() {
+    struct Panics;
+
+    impl Drop for Panics {
+        fn drop(&mut self) {
+            panic!("second");
+        }
+    }
+
+    let _panics = init_panic_hook();
+    let handler = || {
+        let _panics = Panics;
+        panic!("first");
+    };
+    serve(handler).now_or_never().unwrap();
+}
+
+#[test]
+fn a_panic_that_ends_the_process_is_told() {
+    let (succeeded, stdout, stderr) = end("aborting", "0");
+    assert!(!succeeded, "{stdout}");
+    assert!(stderr.contains("second"), "{stderr}");
 }
