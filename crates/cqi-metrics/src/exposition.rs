@@ -1,4 +1,4 @@
-use crate::{Format, Metrics, text};
+use crate::{Format, Metrics};
 
 impl Metrics {
     /// Writes all metrics down, as a scrape answers.
@@ -16,11 +16,11 @@ impl Metrics {
     /// ```
     #[must_use]
     pub fn render(&self, format: Format) -> String {
-        let mut open_metrics = String::new();
-        self.encode(&mut open_metrics);
-        match format {
-            Format::OpenMetrics => open_metrics,
-            Format::Text => text::convert(&open_metrics),
+        let mut text = String::new();
+        self.registry().write(&mut text, format);
+        if format == Format::OpenMetrics {
+            text.push_str("# EOF\n");
         }
+        text
     }
 }

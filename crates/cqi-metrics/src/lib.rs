@@ -31,7 +31,6 @@ mod server;
 #[cfg(feature = "service")]
 mod service;
 mod table;
-mod text;
 mod unit;
 
 pub use builder::Builder;

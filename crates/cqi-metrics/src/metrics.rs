@@ -142,11 +142,6 @@ impl Metrics {
             .add(definition, None, Info { names, labels })
     }
 
-    /// Writes all metrics in the OpenMetrics text format, up to its `# EOF`.
-    pub(crate) fn encode(&self, out: &mut String) {
-        self.registry().encode(out);
-    }
-
     pub(crate) fn registry(&self) -> &Registry {
         &self.0.registry
     }

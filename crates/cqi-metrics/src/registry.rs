@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cqi_errors::{Error, Kind, Result};
 
-use crate::Counter;
 use crate::collector::sealed::Kind as MetricKind;
 use crate::label;
 use crate::samples::Samples;
+use crate::{Counter, Format};
 
 /// What a metric is, as its documentation has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -147,20 +147,11 @@ impl Registry {
         self.state().metrics.values().cloned().collect()
     }
 
-    pub(crate) fn encode(&self, out: &mut String) {
+    pub(crate) fn write(&self, out: &mut String, format: Format) {
         for metric in self.metrics() {
-            let Definition {
-                name,
-                kind,
-                unit,
-                help,
-                ..
-            } = &metric.definition;
-            metric
-                .source
-                .write(&mut Samples::of(out, name, kind.as_str(), *unit, help));
+            let mut samples = Samples::of(out, format, &metric.definition);
+            metric.source.write(&mut samples);
         }
-        out.push_str("# EOF\n");
     }
 
     pub(crate) fn describe(&self) -> Vec<Description> {

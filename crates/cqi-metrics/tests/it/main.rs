@@ -27,6 +27,7 @@ mod slow;
 // The derives of label sets name that crate.
 extern crate cqi_metrics as prometheus_client;
 
+mod exposition;
 mod guard;
 mod names;
 mod observed;
