@@ -149,8 +149,9 @@ macro_rules! observable {
         impl Builder<$collector> {
             /// Registers a metric that is read at each scrape.
             ///
-            /// The function must be quick: it runs inside the scrape. Where it panics the value is
-            /// NaN; where it hangs, the scrape hangs with it, and further ones show its last value.
+            /// The function must be quick: it runs inside the scrape. NaN says that there is no
+            /// value, and so does a panic: that scrape goes on without. Where the function hangs,
+            /// one scrape hangs with it, and further ones show its last value.
             ///
             /// # Errors
             /// As [`register`](Self::register).

@@ -35,9 +35,9 @@ impl<F: FnMut() -> [f64; N], const N: usize> Observed<F, N> {
         }
     }
 
-    /// Reads the values; where that takes long, so that another scrape is at it, those of the last
-    /// time.
-    fn read(&self) -> [f64; N] {
+    /// Reads the values; those of the last time where another scrape is at it, so that a function
+    /// that hangs holds up one.
+    fn read(&self, metric: &str) -> [f64; N] {
         let mut guard = match self.read.try_lock() {
             Ok(guard) => guard,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
@@ -46,7 +46,7 @@ impl<F: FnMut() -> [f64; N], const N: usize> Observed<F, N> {
         let (read, has_panicked) = &mut *guard;
         let values = catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| {
             if !*has_panicked {
-                tracing::error!("the function that reads a metric panicked; its value is NaN");
+                tracing::error!(metric, "the function that reads a metric panicked");
             }
             *has_panicked = true;
             [f64::NAN; N]
@@ -64,7 +64,10 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 impl<F: FnMut() -> [f64; N] + Send, const N: usize> Source for Observed<F, N> {
     fn write(&self, samples: &mut Samples<'_>) {
-        for (labels, value) in self.labels.iter().zip(self.read()) {
+        let values = self.labels.iter().zip(self.read(samples.name()));
+        // A sample that is not there spoils no sum, and is what Prometheus expects of a target that
+        // cannot say.
+        for (labels, value) in values.filter(|(_, value)| !value.is_nan()) {
             samples.sample(self.suffix, labels, value);
         }
     }

@@ -68,6 +68,10 @@ impl<'a> Samples<'a> {
         Self { out, name, format }
     }
 
+    pub(crate) fn name(&self) -> &str {
+        self.name
+    }
+
     pub(crate) fn sample(&mut self, suffix: &str, labels: &str, value: impl Number) {
         self.out.push_str(self.name);
         self.out.push_str(suffix);

@@ -18,14 +18,19 @@ use crate::{Format, Metrics};
 /// How long a scrape may take, with the wait for the one before it.
 const LIMIT: Duration = Duration::from_secs(10);
 
+/// How long a scrape waits for the one before it. One that takes longer hangs in a value, which the
+/// next reading passes over.
+const TURN: Duration = Duration::from_secs(5);
+
 /// Answers scrapes: to mount on a server that is there already.
 ///
 /// `GET` and `HEAD` are answered with the metrics, in the format that `Accept` asks for, whatever
 /// the path; other methods with 405. The body of a request is not read.
 ///
 /// Metrics are read on a thread for blocking work, for one request at a time: a slow value that is
-/// read at the scrape delays scrapes, and nothing else. After 10 s the answer is 503. One that never
-/// returns keeps its thread, and tokio waits for that when its runtime is dropped.
+/// read at the scrape delays scrapes, and nothing else. After 10 s the answer is 503. A value that
+/// hangs keeps its thread, and tokio waits for that when its runtime is dropped; further scrapes
+/// wait 5 s for it and show its last value.
 ///
 /// # Panics
 /// Its future panics outside of a tokio runtime with its timer enabled.
@@ -85,7 +90,7 @@ impl MetricsService {
 
     async fn read(self, format: Format) -> Option<String> {
         let Self { metrics, turn } = self;
-        let turn = turn.acquire_owned().await.ok()?;
+        let turn = timeout(TURN, turn.acquire_owned()).await;
         let read = tokio::task::spawn_blocking(move || {
             let _turn = turn;
             metrics.render(format)

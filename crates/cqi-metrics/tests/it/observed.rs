@@ -51,12 +51,19 @@ fn a_function_that_panics_spoils_its_own_value_alone() {
         .observe(|| panic!("broken"))
         .unwrap();
     metrics
+        .gauge("a", "half")
+        .help("x")
+        .observe_each("part", ["1", "2"], || [1.0, f64::NAN])
+        .unwrap();
+    metrics
         .gauge("a", "whole")
         .help("x")
         .observe(|| 1.0)
         .unwrap();
     for _ in 0..2 {
-        assert!(value(&metrics, "service_a_broken").is_some_and(f64::is_nan));
+        assert_eq!(value(&metrics, "service_a_broken"), None);
+        assert_eq!(value(&metrics, "service_a_half{part=\"1\"}"), Some(1.0));
+        assert_eq!(value(&metrics, "service_a_half{part=\"2\"}"), None);
         assert_eq!(value(&metrics, "service_a_whole"), Some(1.0));
     }
 }

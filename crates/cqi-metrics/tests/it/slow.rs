@@ -5,10 +5,13 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
 
 use cqi_metrics::{Format, Metrics};
+use http::StatusCode;
+use http_body_util::BodyExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpSocket;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
+use tower::ServiceExt;
 
 use crate::{ask, metrics, settings};
 
@@ -83,6 +86,37 @@ async fn a_value_that_takes_too_long_is_told() {
     let ((head, body), ()) = tokio::join!(ask(server.local_addr().unwrap(), REQUEST), later);
     assert!(head.starts_with("HTTP/1.1 503"), "{head}");
     assert!(body.contains("too long"), "{body}");
+    drop(release);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_value_that_hangs_leaves_the_others_to_later_scrapes() {
+    let metrics = metrics(&settings());
+    let (mut begun, release) = held(&metrics);
+    release.send(7.0).unwrap();
+    assert!(metrics.render(Format::Text).contains("test_held 7.0\n"));
+    begun.recv().await.unwrap();
+    let service = metrics.service();
+    let scrape = || service.clone().oneshot(http::Request::new(()));
+    let gives_up = async {
+        begun.recv().await.unwrap();
+        tokio::time::advance(Duration::from_secs(1)).await;
+    };
+    // Its scraper goes away.
+    tokio::select! {
+        biased;
+        _ = scrape() => panic!("the value was read"),
+        () = gives_up => {}
+    }
+    for _ in 0..40 {
+        let later = tokio::time::advance(Duration::from_secs(6));
+        let (response, ()) = tokio::join!(scrape(), later);
+        let response = response.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        let body = String::from_utf8(body.to_vec()).unwrap();
+        assert!(body.contains("test_held 7.0\n"), "{body}");
+    }
     drop(release);
 }
 
