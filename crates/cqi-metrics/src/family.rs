@@ -108,7 +108,8 @@ impl<L: LabelSet, M: Collector> Family<L, M> {
     ///
     /// A set beyond the family's limit, and one with a value that is longer than 128 bytes or holds
     /// control characters, is counted as `other` in all labels, and in
-    /// `{service}_metrics_series_overflow_total`.
+    /// `{service}_metrics_series_overflow_total`. A type whose labels cannot have their names is
+    /// told to the log, once, and counted without labels.
     pub fn get(&self, labels: &L) -> &M {
         let series = &*self.0;
         let hash = series.table.hash(labels);
@@ -121,8 +122,10 @@ impl<L: LabelSet, M: Collector> Family<L, M> {
     #[cold]
     fn missing(&self, hash: u64, labels: &L) -> &M {
         let series = &*self.0;
-        if series.table.is_full() && series.names.get().is_some() {
-            return series.rejected();
+        match series.names.get() {
+            Some(names) if names.is_empty() => return series.other(),
+            Some(_) if series.table.is_full() => return series.rejected(),
+            _ => {}
         }
         match label::write(labels) {
             Ok(written) => {
@@ -136,8 +139,13 @@ impl<L: LabelSet, M: Collector> Family<L, M> {
                 series.add(hash, labels.clone(), written.labels, |key| key == labels)
             }
             Err(problem) => {
-                tracing::error!(problem, "a label set cannot be exposed and is left out");
-                series.rejected()
+                if series.names.set(Vec::new()).is_ok() {
+                    tracing::error!(
+                        "`{}` {problem}; its metric is counted without labels",
+                        std::any::type_name::<L>(),
+                    );
+                }
+                series.other()
             }
         }
     }

@@ -84,7 +84,7 @@ fn labels_may_be_a_type() {
 }
 
 #[test]
-fn typed_labels_of_wrong_names_are_left_out() {
+fn typed_labels_of_wrong_names_are_counted_without_them() {
     #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
     struct Wrong {
         le: u32,
@@ -96,7 +96,9 @@ fn typed_labels_of_wrong_names_are_left_out() {
         .labels::<Wrong>()
         .unwrap();
     family.get(&Wrong { le: 1 }).observe(1.0);
-    assert_eq!(samples(&metrics, "service_a_b"), 0);
+    family.get(&Wrong { le: 2 }).observe(1.0);
+    assert_eq!(value(&metrics, "service_a_b_count"), Some(2.0));
+    assert_eq!(samples(&metrics, "service_a_b"), 12);
 }
 
 #[test]
