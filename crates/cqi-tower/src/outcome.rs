@@ -96,14 +96,19 @@ impl Outcome<'_> {
         })
     }
 
-    /// Returns the full name of the gRPC method, such as `pkg.Service/Method`, if there is such a
-    /// method: `None` for HTTP and where the answer is `UNIMPLEMENTED`, so that callers cannot make
-    /// up names.
+    /// Returns the full name of the gRPC method, such as `pkg.Service/Method`, unless there is no
+    /// such method: `None` for HTTP, where the answer is `UNIMPLEMENTED`, and where it is none of
+    /// gRPC's, as when a caller only claims to speak it.
+    ///
+    /// A caller can still make up a name where nobody says so: if it leaves before the answer is over,
+    /// or is refused by a layer. Bound what is made of names.
     #[must_use]
     pub fn grpc_method(&self) -> Option<&str> {
-        self.grpc()
-            .filter(|&status| status != GrpcStatus::UNIMPLEMENTED)
-            .and_then(|_| self.request.grpc_method())
+        let is_known = match (self.ending, self.grpc_status) {
+            (_, Some(status)) => status != GrpcStatus::UNIMPLEMENTED,
+            (ending, None) => ending != Ending::Complete,
+        };
+        self.request.grpc_method().filter(|_| is_known)
     }
 
     /// Says whether the service is at fault: a status of 5xx, or a gRPC status that

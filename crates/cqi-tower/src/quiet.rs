@@ -20,7 +20,9 @@ impl Default for Quiet {
 
 impl FromIterator<String> for Quiet {
     fn from_iter<I: IntoIterator<Item = String>>(paths: I) -> Self {
-        Self(paths.into_iter().collect())
+        // As requests have them, or one that is written otherwise would silently cover nothing.
+        let path = |path: String| format!("/{}", path.trim_matches('/'));
+        Self(paths.into_iter().map(path).collect())
     }
 }
 
@@ -39,6 +41,17 @@ impl Quiet {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn slashes_around_a_path_do_not_matter() {
+        for path in ["ping", "/ping", "ping/", "/ping/"] {
+            let quiet = Quiet::from_iter([path.to_owned()]);
+            assert!(quiet.covers("/ping") && quiet.covers("/ping/x"), "{path}");
+            assert!(!quiet.covers("/pings") && !quiet.covers("/"), "{path}");
+        }
+        let root = Quiet::from_iter(["/".to_owned()]);
+        assert!(root.covers("/") && !root.covers("/x"));
+    }
 
     #[test]
     fn a_path_covers_what_is_below_it_and_no_namesake() {

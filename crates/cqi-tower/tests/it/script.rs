@@ -37,6 +37,13 @@ pub(crate) fn script(steps: impl IntoIterator<Item = Step>) -> Script {
     }
 }
 
+impl Script {
+    pub(crate) fn has_trailers(&self) -> bool {
+        let is_trailers = |step: &Step| matches!(step, Step::Trailers(_));
+        self.steps.iter().any(is_trailers)
+    }
+}
+
 impl Body for Script {
     type Data = Bytes;
     type Error = io::Error;
