@@ -15,12 +15,13 @@ impl Redact {
         Self { keys, lengths }
     }
 
-    /// Says whether the name, or its last part after a dot, is one of the keys.
+    /// Says whether the name, or what follows a dot in it, is one of the keys.
     pub(crate) fn covers(&self, name: &str) -> bool {
+        let dots = name.match_indices('.');
         self.contains(name)
-            || name
-                .rsplit_once('.')
-                .is_some_and(|(_, last)| self.contains(last))
+            || dots
+                .map(|(dot, _)| &name[dot + 1..])
+                .any(|rest| self.contains(rest))
     }
 
     fn contains(&self, name: &str) -> bool {
@@ -46,18 +47,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_match_whole_names_and_last_parts() {
-        let redact = Redact::new(&["password".to_owned(), "Set-Cookie".to_owned()]);
+    fn keys_match_whole_names_and_what_follows_a_dot() {
+        let redact = Redact::new(&["password", "Set-Cookie", "card.number"].map(str::to_owned));
         for name in [
             "password",
             "PassWord",
             "user.password",
             "set_cookie",
             "http.response.SET-COOKIE",
+            "card.number",
+            "request_header.card.number",
         ] {
             assert!(redact.covers(name), "{name}");
         }
-        for name in ["passwords", "password.length", "cookie", "a_password", ""] {
+        for name in [
+            "passwords",
+            "password.length",
+            "cookie",
+            "a_password",
+            "number",
+            "",
+        ] {
             assert!(!redact.covers(name), "{name}");
         }
     }

@@ -5,8 +5,6 @@ use std::fmt;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::redact::Redact;
-
 /// The longest value that is logged whole, in bytes.
 const LONGEST: usize = 256;
 
@@ -17,19 +15,17 @@ thread_local! {
     static SPARES: RefCell<Vec<Vec<Captured>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Headers whose values are credentials, whatever is chosen.
-const CREDENTIALS: [&str; 11] = [
-    "authorization",
-    "proxy-authorization",
-    "cookie",
-    "set-cookie",
-    "x-api-key",
-    "api-key",
+/// How a word in the name of a header ends whose value is a credential, whatever is chosen.
+const CREDENTIALS: [&str; 9] = [
     "apikey",
-    "x-auth-token",
-    "x-csrf-token",
-    "x-forwarded-authorization",
-    "x-amz-security-token",
+    "authorization",
+    "cookie",
+    "credential",
+    "credentials",
+    "jwt",
+    "password",
+    "secret",
+    "token",
 ];
 
 /// A chosen header.
@@ -41,10 +37,9 @@ pub(super) struct Chosen {
 
 impl Chosen {
     pub(super) fn new(name: &'static str) -> Self {
-        let credentials = Redact::new(&CREDENTIALS.map(str::to_owned));
         Self {
             name: HeaderName::from_static(name),
-            redacted: credentials.covers(name),
+            redacted: is_credential(name),
         }
     }
 
@@ -60,6 +55,12 @@ impl Chosen {
             value.clone()
         })
     }
+}
+
+fn is_credential(name: &str) -> bool {
+    let is_key = ["api-key", "api_key"].iter().any(|key| name.contains(key));
+    let mut words = name.split(['-', '_', '.']);
+    is_key || words.any(|word| CREDENTIALS.iter().any(|end| word.ends_with(end)))
 }
 
 /// The value of a chosen header, if it was sent.
@@ -150,6 +151,32 @@ impl fmt::Display for Text<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn credentials_are_known_by_the_words_of_their_names() {
+        for name in [
+            "authorization",
+            "proxy-authorization",
+            "set-cookie",
+            "x-api-key",
+            "x-goog-api-key",
+            "apikey",
+            "x-access-token",
+            "x-amzn-oidc-accesstoken",
+            "x-goog-iap-jwt-assertion",
+            "client_secret",
+        ] {
+            assert!(is_credential(name), "{name}");
+        }
+        for name in [
+            "user-agent",
+            "idempotency-key",
+            "x-ratelimit-remaining-tokens",
+            "x-auth-request-email",
+        ] {
+            assert!(!is_credential(name), "{name}");
+        }
+    }
 
     #[test]
     fn a_text_is_cut_between_characters() {
