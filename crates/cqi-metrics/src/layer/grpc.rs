@@ -27,7 +27,10 @@ impl GrpcMetrics {
     }
 
     pub(super) fn count(&self, outcome: &Outcome<'_>) {
-        let method = label::bounded(outcome.grpc_method().unwrap_or(OTHER));
+        let named = outcome.grpc_method().map(label::bounded);
+        let method = named
+            .filter(|method| has_method(outcome) || self.has_seen(method))
+            .unwrap_or(OTHER);
         let code = outcome.grpc().unwrap_or(GrpcStatus::UNKNOWN);
 
         let hash = self.ledger.table.hash((method, code));
@@ -41,6 +44,27 @@ impl GrpcMetrics {
         });
         duration.observe_traced(outcome.elapsed.as_secs_f64(), outcome.request.trace());
     }
+
+    /// Says whether a method of that name has answered before.
+    fn has_seen(&self, method: &str) -> bool {
+        let mut rows = self.ledger.table.iter();
+        rows.any(|row| &*row.key.0 == method)
+    }
+}
+
+/// Says whether the answer shows that there is such a method, and the caller has not made it up: not
+/// one that was not sent, nor one that is sent in front of methods, by limits of rate and checks of
+/// who may call.
+fn has_method(outcome: &Outcome<'_>) -> bool {
+    const PERMISSION_DENIED: u8 = 7;
+    const RESOURCE_EXHAUSTED: u8 = 8;
+    const UNAUTHENTICATED: u8 = 16;
+    outcome.grpc_status.is_some_and(|sent| {
+        !matches!(
+            sent.code(),
+            PERMISSION_DENIED | RESOURCE_EXHAUSTED | UNAUTHENTICATED
+        )
+    })
 }
 
 pub(super) fn register(metrics: &Metrics, requests: &Arc<Requests>) -> Result<()> {

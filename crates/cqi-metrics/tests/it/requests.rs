@@ -129,6 +129,47 @@ fn a_call_is_measured_by_its_method_if_there_is_one() {
 }
 
 #[test]
+fn callers_cannot_make_up_methods_by_what_is_answered_in_front_of_them() {
+    let metrics = metrics(&settings());
+    let layer = MetricsLayer::new(&metrics).unwrap();
+    let of = |method: &str, code: &str| {
+        let labels = format!("{{method=\"{method}\",code=\"{code}\"}}");
+        value(&metrics, &format!("service_grpc_call_count_total{labels}"))
+    };
+    let hang_up = |path: &str| {
+        let mut waiting = layer.layer(service_fn(|_: Request<Body>| {
+            pending::<Result<Response<Body>, Infallible>>()
+        }));
+        let mut future = Box::pin(waiting.call(call(path, "0")));
+        let poll = future
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()));
+        assert!(poll.is_pending());
+    };
+    let denied = [
+        ("7", "PERMISSION_DENIED"),
+        ("8", "RESOURCE_EXHAUSTED"),
+        ("12", "UNIMPLEMENTED"),
+        ("16", "UNAUTHENTICATED"),
+    ];
+    for (code, name) in denied {
+        run(layer.clone(), call("/pkg.Assets/Get", code));
+        assert_eq!(of("other", name), Some(1.0));
+    }
+    hang_up("/pkg.Assets/Get");
+    assert_eq!(of("other", "CANCELLED"), Some(1.0));
+    assert!(!metrics.render(Format::Text).contains("Assets"));
+
+    // An answer of its own, be it an error, makes it known.
+    run(layer.clone(), call("/pkg.Assets/Get", "14"));
+    assert_eq!(of("pkg.Assets/Get", "UNAVAILABLE"), Some(1.0));
+    run(layer.clone(), call("/pkg.Assets/Get", "16"));
+    assert_eq!(of("pkg.Assets/Get", "UNAUTHENTICATED"), Some(1.0));
+    hang_up("/pkg.Assets/Get");
+    assert_eq!(of("pkg.Assets/Get", "CANCELLED"), Some(1.0));
+}
+
+#[test]
 fn a_request_is_in_flight_until_its_end_whatever_that_is() {
     let metrics = metrics(&settings());
     let layer = MetricsLayer::new(&metrics).unwrap();
