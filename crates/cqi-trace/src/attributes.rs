@@ -1,5 +1,5 @@
 //! Attributes and names by OpenTelemetry's
-//! [semantic conventions](https://opentelemetry.io/docs/specs/semconv/) 1.44.
+//! [semantic conventions](https://opentelemetry.io/docs/specs/semconv/) 1.45.
 
 use std::borrow::Cow;
 
@@ -114,6 +114,19 @@ impl Host {
         let host = headers.get(header::HOST)?.as_bytes();
         let authority = Authority::try_from(host).ok()?;
         Some(Self::new(&authority))
+    }
+
+    /// Adds the port that a scheme stands for, where none is named.
+    pub(crate) fn or_port_of(self, uri: &Uri) -> Self {
+        let implied = match uri.scheme_str() {
+            Some("http") => Some(80),
+            Some("https") => Some(443),
+            _ => None,
+        };
+        Self {
+            port: self.port.or(implied),
+            ..self
+        }
     }
 
     fn new(authority: &Authority) -> Self {

@@ -22,7 +22,7 @@ use crate::{TraceContext, Tracing, inject};
 ///
 /// The span covers the whole response, its body included. A response with a status of 4xx or 5xx
 /// is an error, and so is a gRPC status but `OK`; a caller that drops the future or the body cancels
-/// it, which is none.
+/// it, which is none. Put the layer inside of one that tries again, so that each attempt has a span.
 ///
 /// ```
 /// use cqi_config::{ServiceConfig, TracingConfig};
@@ -74,9 +74,13 @@ impl Observer for TraceClientLayer {
         let recorded = match TraceContext::current() {
             Some(context) if context.ids().sampled => {
                 let span = info_span!(target: "cqi_trace::client", "request", otel.kind = "client");
-                info.set_trace(context.ids());
-                info.set_span(span.clone());
-                recorded(&span)
+                let recorded = recorded(&span);
+                let own = recorded.as_ref().and_then(TraceContext::of_opentelemetry);
+                let sent = own.map_or(context.clone(), |own| own.with_state_of(&context));
+                info.set_trace(sent.ids());
+                info.set_span(span);
+                sent.write(request.headers_mut());
+                recorded
             }
             Some(context) => {
                 // The standard asks for an id of its own for each call; nobody records it.
@@ -92,17 +96,18 @@ impl Observer for TraceClientLayer {
                     recorded,
                 } = begin(&self.tracing, None, "client", None);
                 info.set_trace(context.ids());
+                span.in_scope(|| inject(request.headers_mut()));
                 info.set_span(span);
                 recorded
             }
         };
-        info.span().in_scope(|| inject(request.headers_mut()));
         CallTrace(recorded.map(|context| {
-            let found = Host::of(request.uri(), request.headers());
+            let found = || Host::of(request.uri(), request.headers());
+            let with_port = |host: Host| host.or_port_of(request.uri());
             Box::new(Recorded {
                 context,
                 url: url(request.uri()),
-                host: self.server.clone().or(found),
+                host: self.server.clone().or_else(|| found().map(with_port)),
                 version: None,
             })
         }))
@@ -146,7 +151,7 @@ impl Observation for CallTrace {
             let method = request.grpc_method();
             attributes.set_grpc_method(method, request.path());
             if let Some(status) = status(outcome) {
-                attributes.set("rpc.response.status_code", status.as_str());
+                attributes.set("rpc.status_code", status.as_str());
             }
             grpc_name(method)
         } else {
@@ -181,20 +186,20 @@ fn status(outcome: &Outcome<'_>) -> Option<GrpcStatus> {
 /// Says what went wrong, if anything.
 fn failure(outcome: &Outcome<'_>) -> Option<Failure> {
     let kind = match (outcome.ending, outcome.grpc(), outcome.head) {
-        (Ending::Complete, Some(GrpcStatus::OK), _) => return None,
-        (Ending::Complete, Some(status), _) => status.as_str().into(),
-        (Ending::Complete, None, Some(head)) if head.as_u16() >= 400 => {
+        (Ending::Complete | Ending::Cancelled, Some(GrpcStatus::OK), _) => return None,
+        (Ending::Complete | Ending::Cancelled, Some(status), _) => status.as_str().into(),
+        // What the head says counts, even where the caller did not care for the body.
+        (Ending::Complete | Ending::Cancelled, None, Some(head)) if head.as_u16() >= 400 => {
             head.as_str().to_owned().into()
         }
-        (Ending::Complete, ..) => return None,
+        // The conventions have a call that its caller cancelled look like one without an error.
+        (Ending::Complete | Ending::Cancelled, ..) => return None,
         // To the client, the service is all that is between it and the server.
         (Ending::ServiceError, ..) => "transport_error".into(),
         (ending, ..) => ending.as_str().into(),
     };
-    Some(Failure {
-        kind,
-        is_error: outcome.ending != Ending::Cancelled,
-    })
+    let is_error = kind != GrpcStatus::CANCELLED.as_str() || outcome.ending != Ending::Cancelled;
+    Some(Failure { kind, is_error })
 }
 
 /// Returns the target of a request, without user, password and query.

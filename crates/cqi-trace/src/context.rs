@@ -3,7 +3,9 @@ use std::str::FromStr as _;
 
 use cqi_tower::TraceIds;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
+use opentelemetry::trace::{
+    SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState,
+};
 
 use crate::w3c::traceparent::Traceparent;
 use crate::w3c::tracestate::{self, Field};
@@ -79,8 +81,10 @@ impl TraceContext {
         }
     }
 
-    /// Names a span of OpenTelemetry's; `None` if it has no ids.
-    pub(crate) fn of_opentelemetry(span: &SpanContext) -> Option<Self> {
+    /// Names the span in a context of OpenTelemetry's; `None` if it has no ids.
+    pub(crate) fn of_opentelemetry(context: &opentelemetry::Context) -> Option<Self> {
+        let span = context.span();
+        let span = span.span_context();
         let flags = span.trace_flags();
         let ids = TraceIds {
             trace_id: u128::from_be_bytes(span.trace_id().to_bytes()),

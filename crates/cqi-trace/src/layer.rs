@@ -140,7 +140,7 @@ fn grpc(
 ) -> Cow<'static, str> {
     let known = outcome.grpc_method();
     attributes.set_grpc_method(known, outcome.request.path());
-    attributes.set("rpc.response.status_code", status.as_str());
+    attributes.set("rpc.status_code", status.as_str());
     grpc_name(known)
 }
 

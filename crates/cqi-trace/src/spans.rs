@@ -1,6 +1,5 @@
 //! The spans of requests, recorded or not, and how they are found again.
 
-use opentelemetry::trace::TraceContextExt as _;
 use tracing::{Dispatch, Span, span};
 use tracing_subscriber::Registry;
 use tracing_subscriber::registry::LookupSpan as _;
@@ -46,7 +45,7 @@ fn around(id: &span::Id, dispatch: &Dispatch) -> Option<TraceContext> {
         if inner.is_none()
             && let Some(found) = tracing_opentelemetry::get_otel_context(&span.id(), dispatch)
         {
-            inner = TraceContext::of_opentelemetry(found.span().span_context());
+            inner = TraceContext::of_opentelemetry(&found);
         }
     }
     inner

@@ -335,7 +335,7 @@ async fn a_grpc_call_is_described() {
             assert_eq!(span.name, "test.Prices/Get");
             assert_eq!(span.attributes["rpc.system.name"], "grpc");
             assert_eq!(span.attributes["rpc.method"], "test.Prices/Get");
-            assert_eq!(span.attributes["rpc.response.status_code"], status);
+            assert_eq!(span.attributes["rpc.status_code"], status);
             let failed = match span.kind {
                 SpanKind::Server => failed,
                 _ => client_failed,
@@ -401,7 +401,7 @@ async fn a_grpc_caller_that_goes_away_is_no_error() {
     let span = only(&traces);
     assert_eq!(span.status, SpanStatus::Unset);
     assert_eq!(span.attributes["error.type"], "CANCELLED");
-    assert_eq!(span.attributes["rpc.response.status_code"], "CANCELLED");
+    assert_eq!(span.attributes["rpc.status_code"], "CANCELLED");
 }
 
 #[tokio::test]
