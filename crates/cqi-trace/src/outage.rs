@@ -20,6 +20,9 @@ pub(crate) struct Outage {
     subscriber: Subscriber,
     /// The spans that were lost when a line last said so.
     told: u64,
+    /// The spans whose cause is known, and that of the last of them.
+    known: u64,
+    cause: String,
     last: Option<Instant>,
     /// Whether a line told of a batch that was not accepted, and none since of one that was.
     failing: bool,
@@ -31,6 +34,8 @@ impl Outage {
             endpoint: endpoint.to_owned(),
             subscriber,
             told: 0,
+            known: 0,
+            cause: String::new(),
             last: None,
             failing: false,
         }
@@ -38,7 +43,8 @@ impl Outage {
 
     /// Notes that a batch was not accepted.
     pub(crate) fn goes_on(&mut self, cause: &str, dropped: u64) {
-        self.failing |= self.warn(cause, dropped);
+        self.learn(cause, dropped);
+        self.failing |= self.warn(dropped);
     }
 
     /// Notes that a batch was accepted; it is told where the outage was.
@@ -54,11 +60,19 @@ impl Outage {
 
     /// Notes how many spans were lost so far for whatever reason, such as a full queue.
     pub(crate) fn tell_lost(&mut self, dropped: u64) {
-        self.warn("the queue was full: see tracing.queue_size", dropped);
+        if dropped != self.known {
+            self.learn("the queue was full: see tracing.queue_size", dropped);
+        }
+        self.warn(dropped);
+    }
+
+    fn learn(&mut self, cause: &str, dropped: u64) {
+        cause.clone_into(&mut self.cause);
+        self.known = dropped;
     }
 
     /// Says whether it was time for a line.
-    fn warn(&mut self, error: &str, dropped: u64) -> bool {
+    fn warn(&mut self, dropped: u64) -> bool {
         let now = Instant::now();
         let lately = |last| now.saturating_duration_since(last) < BETWEEN_LINES;
         if dropped == self.told || self.last.is_some_and(lately) {
@@ -66,7 +80,7 @@ impl Outage {
         }
         self.told = dropped;
         self.last = Some(now);
-        let endpoint = &self.endpoint;
+        let (endpoint, error) = (&self.endpoint, &self.cause);
         self.log(|| warn!(target: "cqi_trace", endpoint, dropped, error, "spans are lost"));
         true
     }
@@ -129,6 +143,28 @@ mod tests {
             advance(Duration::from_secs(1)).await;
         }
         assert_eq!(told(&logs), [1, 1]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_late_line_names_the_cause_that_it_is_about() {
+        let logs = capture();
+        let mut outage = outage(&logs);
+        outage.goes_on("gone", 1);
+        advance(BETWEEN_LINES / 2).await;
+        outage.goes_on("refused", 2);
+        outage.is_over(2);
+        outage.goes_on("refused", 3);
+        advance(BETWEEN_LINES).await;
+        outage.tell_lost(3);
+        advance(BETWEEN_LINES).await;
+        outage.tell_lost(4);
+        let lines = logs.lines();
+        let causes: Vec<_> = lines
+            .iter()
+            .filter_map(|line| line["error"].as_str())
+            .collect();
+        let full = "the queue was full: see tracing.queue_size";
+        assert_eq!(causes, ["gone", "refused", full]);
     }
 
     #[test]
