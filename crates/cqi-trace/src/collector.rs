@@ -2,11 +2,12 @@
 
 use std::error::Error as StdError;
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use bytes::Bytes;
 use cqi_config::{OtlpProtocol, TracingConfig};
 use cqi_errors::{Error, Result};
-use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -22,6 +23,9 @@ mod http_protobuf;
 type HttpClient = Client<HttpsConnector<HttpConnector>, Body>;
 
 const ENDPOINT: &str = "tracing.endpoint";
+
+/// A connection is used every few seconds at most; what is between may forget it meanwhile.
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
 
 /// The collector that spans are sent to.
 pub(crate) struct Collector {
@@ -43,8 +47,8 @@ enum Protocol {
 #[derive(Debug)]
 pub(crate) struct Refusal {
     pub(crate) cause: String,
-    /// Whether the same batch may be accepted later.
-    pub(crate) is_temporary: bool,
+    /// How long to wait at least before the same batch may be accepted; `None` if it never is.
+    pub(crate) retry_after: Option<Duration>,
 }
 
 /// What the collector said of a batch that it took.
@@ -120,7 +124,8 @@ fn endpoint(text: &str, protocol: Protocol) -> Result<Uri> {
         .parse()
         .map_err(|error| wrong("must be a URL such as http://localhost:4317").with_source(error))?;
     let authority = uri.authority().map_or("", |authority| authority.as_str());
-    if !matches!(uri.scheme_str(), Some("http" | "https")) || authority.is_empty() {
+    let has_host = uri.host().is_some_and(|host| !host.is_empty());
+    if !matches!(uri.scheme_str(), Some("http" | "https")) || !has_host {
         return Err(wrong("must be a URL such as http://localhost:4317"));
     }
     if authority.contains('@') {
@@ -144,6 +149,8 @@ fn endpoint(text: &str, protocol: Protocol) -> Result<Uri> {
 
 fn headers(config: &TracingConfig) -> Result<HeaderMap> {
     let mut headers = HeaderMap::new();
+    let agent = concat!("cqi-trace/", env!("CARGO_PKG_VERSION"));
+    headers.insert(header::USER_AGENT, HeaderValue::from_static(agent));
     for (name, value) in &config.headers {
         let field = || format!("tracing.headers.{name}");
         let parsed = HeaderName::try_from(name.as_str())
@@ -182,6 +189,7 @@ fn connector(encrypted: bool, protocol: Protocol) -> Result<HttpsConnector<HttpC
     http.enforce_http(false);
     // An export is one message and waits for its answer.
     http.set_nodelay(true);
+    http.set_keepalive(Some(KEEP_ALIVE));
     Ok(match protocol {
         Protocol::Grpc => builder.enable_http2().wrap_connector(http),
         #[cfg(feature = "http")]

@@ -17,11 +17,12 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout_at};
 
 use crate::collector::{Collector, Reply};
 use crate::outage::Outage;
-use crate::queue::{Phase, Queue};
+use crate::queue::{BATCH_BYTES, Phase, Queue, Waiting};
 
 /// The pause before a batch is sent a second time; it doubles.
 const PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+const LONGEST_EXPORT: Duration = Duration::from_secs(3600);
 
 /// Exports what is in the queue, batch by batch.
 pub(crate) struct Exporter {
@@ -58,9 +59,10 @@ impl Exporter {
             collector,
             resource,
             outage,
-            batch_size: config.batch_size as usize,
-            batch_delay: config.batch_delay,
-            timeout: config.export_timeout,
+            // Nobody has checked settings that were made in code.
+            batch_size: (config.batch_size as usize).max(1),
+            batch_delay: config.batch_delay.max(Duration::from_millis(1)),
+            timeout: config.export_timeout.min(LONGEST_EXPORT),
         }
     }
 
@@ -109,8 +111,8 @@ impl Exporter {
             };
             self.queue.take(&mut spans);
             while !spans.is_empty() {
-                let size = self.batch_size.min(spans.len());
-                self.export(spans.drain(..size).collect()).await;
+                let batch = spans.drain(..self.batch(&spans)).collect();
+                self.export(batch).await;
             }
             self.outage.tell_lost(self.queue.stats().dropped);
             if closing {
@@ -119,9 +121,22 @@ impl Exporter {
         }
     }
 
+    /// Returns how many of the spans, one at least, are the next batch.
+    fn batch(&self, spans: &[Waiting]) -> usize {
+        let mut bytes = 0;
+        let fits = |span: &&Waiting| {
+            bytes += span.bytes;
+            bytes <= BATCH_BYTES
+        };
+        let count = spans.iter().take(self.batch_size).take_while(fits).count();
+        count.max(1)
+    }
+
     /// Exports one batch and counts what became of it.
-    async fn export(&mut self, mut spans: Vec<SpanData>) {
-        let count = spans.len() as u64;
+    async fn export(&mut self, batch: Vec<Waiting>) {
+        let count = batch.len() as u64;
+        let bytes = batch.iter().map(|waiting| waiting.bytes).sum();
+        let mut spans: Vec<_> = batch.into_iter().map(|waiting| waiting.span).collect();
         spans.iter_mut().for_each(keep_last);
         let request = ExportTraceServiceRequest {
             resource_spans: group_spans_by_resource_and_scope(spans, &self.resource),
@@ -131,7 +146,7 @@ impl Exporter {
             Ok(reply) => (count.saturating_sub(reply.rejected), Some(reply.cause)),
             Err(cause) => (0, Some(cause)),
         };
-        self.queue.settle(exported, count - exported);
+        self.queue.settle(exported, count - exported, bytes);
         let dropped = self.queue.stats().dropped;
         match cause {
             None => self.outage.is_over(dropped),
@@ -153,10 +168,13 @@ impl Exporter {
                     return Err(format!("no answer within {:?}", self.timeout));
                 }
             };
+            let Some(least) = refusal.retry_after else {
+                return Err(refusal.cause);
+            };
             // Collectors that come back shall not meet all services at once.
-            let jittered = pause.mul_f64(0.75 + fastrand::f64() / 2.0);
-            let hopeless = !refusal.is_temporary || Instant::now() + jittered >= deadline;
-            if hopeless || self.is_closing_within(jittered).await {
+            let jittered = pause.mul_f64(0.75 + fastrand::f64() / 2.0).max(least);
+            let left = deadline.saturating_duration_since(Instant::now());
+            if jittered >= left || self.is_closing_within(jittered).await {
                 return Err(refusal.cause);
             }
             pause = LONGEST_PAUSE.min(pause * 2);

@@ -1,5 +1,7 @@
 //! OTLP over gRPC.
 
+use std::time::Duration;
+
 use bytes::{Buf as _, BufMut as _, Bytes};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Uri};
@@ -8,6 +10,7 @@ use prost::Message as _;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Extensions, Request, Status};
+use tonic_types::StatusExt as _;
 
 use super::{HttpClient, Refusal, Reply, chain};
 
@@ -38,24 +41,26 @@ fn refusal(status: &Status) -> Refusal {
     if let Some(source) = status.source() {
         return Refusal {
             cause: chain(source),
-            is_temporary: true,
+            retry_after: Some(Duration::ZERO),
         };
     }
+    let asked = status.get_details_retry_info();
+    let asked = asked.map(|info| info.retry_delay.unwrap_or_default());
     // As OTLP's specification has it.
-    let is_temporary = matches!(
-        status.code(),
+    let retry_after = match status.code() {
         Code::Cancelled
-            | Code::DeadlineExceeded
-            | Code::ResourceExhausted
-            | Code::Aborted
-            | Code::OutOfRange
-            | Code::Unavailable
-            | Code::DataLoss
-    );
-    let cause = format!("{:?}: {}", status.code(), status.message());
+        | Code::DeadlineExceeded
+        | Code::Aborted
+        | Code::OutOfRange
+        | Code::Unavailable
+        | Code::DataLoss => Some(asked.unwrap_or_default()),
+        // Without a delay it is for good, such as a message that is too large.
+        Code::ResourceExhausted => asked,
+        _ => None,
+    };
     Refusal {
-        cause,
-        is_temporary,
+        cause: format!("{:?}: {}", status.code(), status.message()),
+        retry_after,
     }
 }
 

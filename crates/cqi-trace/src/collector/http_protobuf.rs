@@ -1,5 +1,7 @@
 //! OTLP over HTTP, with protobuf bodies.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt as _, Collected, Full, Limited};
@@ -42,13 +44,13 @@ pub(super) async fn send(
     );
     let response = client.request(request).await.map_err(|error| Refusal {
         cause: chain(&error),
-        is_temporary: true,
+        retry_after: Some(Duration::ZERO),
     })?;
     let status = response.status();
     if !status.is_success() {
         return Err(Refusal {
             cause: status.to_string(),
-            is_temporary: is_temporary(status),
+            retry_after: retry_after(status, response.headers()),
         });
     }
     let answer = Limited::new(response.into_body(), ANSWER).collect().await;
@@ -58,7 +60,10 @@ pub(super) async fn send(
     Ok(answer.into())
 }
 
-/// As OTLP's specification has it.
-fn is_temporary(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 429 | 502..=504)
+/// As OTLP's specification has it; a date, which `retry-after` may be too, is not understood.
+fn retry_after(status: StatusCode, headers: &HeaderMap) -> Option<Duration> {
+    let is_temporary = matches!(status.as_u16(), 429 | 502..=504);
+    let asked = headers.get(header::RETRY_AFTER);
+    let asked = asked.and_then(|value| value.to_str().ok()?.parse().ok());
+    is_temporary.then(|| Duration::from_secs(asked.unwrap_or_default()))
 }

@@ -16,6 +16,12 @@ pub enum Fault {
     /// Answers each export with an error that a sender may try again after: gRPC's `UNAVAILABLE`,
     /// HTTP's 503.
     Unavailable,
+    /// Asks to wait before each export is sent again, whole seconds over HTTP: gRPC's
+    /// `RESOURCE_EXHAUSTED` with a delay, HTTP's 429.
+    Throttle(Duration),
+    /// Answers each export with gRPC's `RESOURCE_EXHAUSTED` without a delay, or HTTP's 413, as if it
+    /// were too large.
+    TooLarge,
     /// Answers each export with an error that is final: gRPC's `INVALID_ARGUMENT`, HTTP's 400.
     Refuse,
     /// Takes each export but for so many of its spans, as OTLP's partial success has it.

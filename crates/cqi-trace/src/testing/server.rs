@@ -22,6 +22,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tonic::body::Body;
 use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
 use tower_service::Service as _;
 
 use super::collector::Shared;
@@ -103,8 +104,7 @@ impl Receiver {
                 let bytes = Bytes::from(reply.encode_to_vec());
                 response.map(|_| Body::new(Full::new(bytes)))
             }
-            Err(Code::Unavailable) => empty(StatusCode::SERVICE_UNAVAILABLE),
-            Err(_) => empty(StatusCode::BAD_REQUEST),
+            Err(status) => refusal(&status),
         }
     }
 
@@ -112,7 +112,8 @@ impl Receiver {
         &self,
         headers: &http::HeaderMap,
         batch: ExportTraceServiceRequest,
-    ) -> Result<ExportTraceServiceResponse, Code> {
+    ) -> Result<ExportTraceServiceResponse, Status> {
+        let refused = |code| Status::new(code, "refused by the test");
         let mut rejected = 0;
         match self.shared.exported(headers) {
             Fault::None => {}
@@ -122,8 +123,15 @@ impl Receiver {
                 self.hang_up.notify_one();
                 std::future::pending::<()>().await;
             }
-            Fault::Unavailable => return Err(Code::Unavailable),
-            Fault::Refuse => return Err(Code::InvalidArgument),
+            Fault::Unavailable => return Err(refused(Code::Unavailable)),
+            Fault::Throttle(delay) => {
+                let details = ErrorDetails::with_retry_info(Some(delay));
+                let text = "refused by the test";
+                let code = Code::ResourceExhausted;
+                return Err(Status::with_error_details(code, text, details));
+            }
+            Fault::TooLarge => return Err(refused(Code::ResourceExhausted)),
+            Fault::Refuse => return Err(refused(Code::InvalidArgument)),
             Fault::Partial(spans) => rejected = spans,
         }
         let spans = ReceivedSpan::of(batch);
@@ -144,11 +152,26 @@ impl TraceService for Receiver {
         request: tonic::Request<ExportTraceServiceRequest>,
     ) -> Result<tonic::Response<ExportTraceServiceResponse>, Status> {
         let (metadata, _, batch) = request.into_parts();
-        match self.receive(&metadata.into_headers(), batch).await {
-            Ok(reply) => Ok(tonic::Response::new(reply)),
-            Err(code) => Err(Status::new(code, "refused by the test")),
-        }
+        let reply = self.receive(&metadata.into_headers(), batch).await?;
+        Ok(tonic::Response::new(reply))
     }
+}
+
+/// Says over HTTP what a status of gRPC says.
+fn refusal(status: &Status) -> Response<Body> {
+    let delay = status.get_details_retry_info();
+    let code = match (status.code(), &delay) {
+        (Code::Unavailable, _) => StatusCode::SERVICE_UNAVAILABLE,
+        (Code::ResourceExhausted, Some(_)) => StatusCode::TOO_MANY_REQUESTS,
+        (Code::ResourceExhausted, None) => StatusCode::PAYLOAD_TOO_LARGE,
+        _ => StatusCode::BAD_REQUEST,
+    };
+    let mut response = empty(code);
+    if let Some(delay) = delay.and_then(|info| info.retry_delay) {
+        let seconds = HeaderValue::from(delay.as_secs());
+        response.headers_mut().insert(header::RETRY_AFTER, seconds);
+    }
+    response
 }
 
 fn empty(status: StatusCode) -> Response<Body> {

@@ -6,8 +6,10 @@ use cqi_config::{OtlpProtocol, Secret};
 use cqi_errors::Kind;
 use cqi_trace::TraceStats;
 use cqi_trace::testing::{Collector, Fault, SpanKind, SpanStatus};
+use tokio::time::Instant;
 use tracing::field::Empty;
 use tracing::{Span, error, info_span};
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use crate::traces::{SOON, Traces, named};
 
@@ -84,7 +86,10 @@ fn headers_reach_the_collector() {
         });
         drop(info_span!("x"));
         traces.end();
-        assert_eq!(traces.collector.headers()["authorization"], "Bearer abc");
+        let headers = traces.collector.headers();
+        assert_eq!(headers["authorization"], "Bearer abc");
+        let agent = headers["user-agent"].to_str().unwrap();
+        assert!(agent.starts_with("cqi-trace/"), "{agent}");
     }
 }
 
@@ -180,9 +185,14 @@ fn a_full_queue_drops_and_counts() {
 
 #[test]
 fn what_a_collector_refuses_is_dropped_at_once() {
-    for protocol in [OtlpProtocol::Grpc, OtlpProtocol::Http] {
+    for (protocol, fault) in [
+        (OtlpProtocol::Grpc, Fault::Refuse),
+        (OtlpProtocol::Http, Fault::Refuse),
+        (OtlpProtocol::Grpc, Fault::TooLarge),
+        (OtlpProtocol::Http, Fault::TooLarge),
+    ] {
         let traces = Traces::with(|config| config.protocol = protocol);
-        traces.collector.set_fault(Fault::Refuse);
+        traces.collector.set_fault(fault);
         drop(info_span!("x"));
         traces.collector.wait_for_exports(1);
         traces.collector.set_fault(Fault::None);
@@ -211,6 +221,74 @@ fn what_a_collector_cannot_take_now_is_sent_again() {
         traces.end();
         stats(1, 0, 0)(traces.tracing.stats());
     }
+}
+
+#[test]
+fn a_collector_that_asks_to_wait_is_not_asked_before() {
+    for protocol in [OtlpProtocol::Grpc, OtlpProtocol::Http] {
+        let traces = Traces::with(|config| config.protocol = protocol);
+        traces
+            .collector
+            .set_fault(Fault::Throttle(Duration::from_secs(1)));
+        let start = Instant::now();
+        drop(info_span!("x"));
+        traces.collector.wait_for_exports(1);
+        traces.collector.set_fault(Fault::None);
+        traces.collector.wait_for(|spans| spans.len() == 1);
+        assert!(start.elapsed() >= Duration::from_secs(1));
+        assert_eq!(traces.collector.exports(), 2);
+
+        // There is no point in waiting longer than the export may take.
+        let wait = Fault::Throttle(Duration::from_secs(1 << 40));
+        traces.collector.set_fault(wait);
+        drop(info_span!("y"));
+        traces.collector.wait_for_exports(3);
+        traces.collector.set_fault(Fault::None);
+        drop(info_span!("z"));
+        traces.collector.wait_for(|spans| spans.len() == 2);
+        traces.end();
+        stats(2, 1, 0)(traces.tracing.stats());
+    }
+}
+
+/// Makes spans of about 90 KB each.
+fn large_spans(count: usize) {
+    let text = "x".repeat(8 * 1024);
+    for _ in 0..count {
+        let span = info_span!("x", otel.name = text, otel.status_description = text);
+        for index in 0..20 {
+            span.set_attribute(format!("{index}"), text.clone());
+        }
+    }
+}
+
+#[test]
+fn large_spans_take_up_more_room() {
+    let traces = Traces::new();
+    traces.collector.set_fault(Fault::Silent);
+    large_spans(1_000);
+    let seen = traces.tracing.stats();
+    assert_eq!(seen.waiting + seen.dropped, 1_000);
+    // They have 16 KiB for each of 2048.
+    assert!((360..=390).contains(&seen.waiting), "{seen:?}");
+    let _ = traces.tracing.shutdown(Duration::ZERO);
+    stats(0, 1_000, 0)(traces.tracing.stats());
+}
+
+#[test]
+fn large_spans_go_in_small_batches() {
+    let traces = Traces::with(|config| config.batch_delay = Duration::from_secs(3600));
+    large_spans(100);
+    let spans = traces.end();
+    assert_eq!(spans.len(), 100);
+    // Some 34 fit into 3 MiB.
+    assert!((3..=8).contains(&traces.collector.exports()));
+    assert_eq!(spans[0].name.len(), 4096 + "…".len());
+    let length = match &spans[0].status {
+        SpanStatus::Error(text) => text.len(),
+        _ => 0,
+    };
+    assert_eq!(length, 4096 + "…".len());
 }
 
 #[test]

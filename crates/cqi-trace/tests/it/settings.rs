@@ -1,10 +1,14 @@
 //! Settings: what is refused, and how it is told.
 
+use std::time::Duration;
+
 use cqi_config::{OtlpProtocol, Secret, TracingConfig};
 use cqi_errors::Error;
 use cqi_trace::Tracing;
 
-use crate::traces::service;
+use tracing::info_span;
+
+use crate::traces::{Traces, service};
 
 fn refused(change: impl FnOnce(&mut TracingConfig)) -> Error {
     let mut config = TracingConfig::default();
@@ -20,6 +24,7 @@ fn an_endpoint_of_no_use_is_refused() {
         ("localhost:4317", "must be a URL"),
         ("", "must be a URL"),
         ("http://", "must be a URL"),
+        ("http://:4317", "must be a URL"),
         ("ftp://collector:21", "must be a URL"),
         ("http://collector:4317/v1/traces", "must not have a path"),
         (
@@ -73,6 +78,29 @@ fn an_endpoint_over_http_may_have_a_path() {
     Tracing::init(&config, &service()).unwrap();
 }
 
+/// Settings made in code are not validated.
+#[test]
+fn settings_out_of_range_do_no_harm() {
+    for (least, sizes) in [
+        (Duration::ZERO, (0, 0)),
+        (Duration::MAX, (u32::MAX, u32::MAX)),
+    ] {
+        let traces = Traces::with(|config| {
+            (config.queue_size, config.batch_size) = sizes;
+            config.batch_delay = least;
+            config.export_timeout = least;
+            config.sample_ratio = f64::INFINITY;
+        });
+        drop(info_span!("x"));
+        let _ = traces.tracing.shutdown(Duration::MAX);
+        let seen = traces.tracing.stats();
+        assert_eq!((seen.exported + seen.dropped, seen.waiting), (1, 0));
+    }
+    let traces = Traces::with(|config| config.batch_size = 0);
+    drop(info_span!("x"));
+    assert_eq!(traces.end().len(), 1);
+}
+
 #[test]
 fn where_tracing_is_off_nothing_is_looked_at() {
     let config = TracingConfig {
@@ -81,6 +109,6 @@ fn where_tracing_is_off_nothing_is_looked_at() {
         ..TracingConfig::default()
     };
     let tracing = Tracing::init(&config, &service()).unwrap();
-    tracing.shutdown(std::time::Duration::ZERO).unwrap();
+    tracing.shutdown(Duration::ZERO).unwrap();
     assert_eq!(tracing.stats(), cqi_trace::TraceStats::default());
 }
