@@ -5,6 +5,7 @@ use tower_layer::Layer;
 
 use super::request_body::{Counted, Unchanged};
 use super::service::Observe;
+use crate::Observer;
 use crate::quiet::Quiet;
 
 /// Tells an observer, or a tuple of them, of each request, and once of its end.
@@ -29,7 +30,7 @@ pub(crate) struct Shared<O> {
     pub(crate) quiet: Quiet,
 }
 
-impl<O> ObserveLayer<O> {
+impl<O: Observer> ObserveLayer<O> {
     /// Watches requests with an observer.
     ///
     /// Probes and scrapes are [quiet](Self::quiet): `/health`, `/healthz`, `/livez`, `/readyz`,
