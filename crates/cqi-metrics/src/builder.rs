@@ -123,8 +123,14 @@ impl<M: Collector> Builder<M> {
         read: impl FnMut() -> [f64; N] + Send + 'static,
     ) -> Result<()> {
         let definition = self.definition(at)?;
-        if let Some((name, _)) = label {
-            label::check([name]).map_err(|problem| invalid(&definition, &problem))?;
+        if let Some((name, values)) = label {
+            let twice = |(at, value)| values[..at].contains(value).then_some(value);
+            label::check([name])
+                .and_then(|()| match values.iter().enumerate().find_map(twice) {
+                    Some(value) => Err(format!("has two values `{value}` of the label `{name}`")),
+                    None => Ok(()),
+                })
+                .map_err(|problem| invalid(&definition, &problem))?;
         }
         let suffix = if M::KIND == crate::collector::sealed::Kind::Counter {
             "_total"
@@ -185,7 +191,8 @@ impl Builder<Histogram> {
     /// Sets the upper bounds of the buckets, 1 to 100 that rise; one without a bound is added.
     /// Default: 0.001, 0.003, 0.01 and so on up to 10, for seconds.
     ///
-    /// Each label set costs as many series as there are bounds, and three.
+    /// Each label set costs as many series as there are bounds, and three. Where a bound is negative,
+    /// there is no `_sum` and no `_count`: OpenMetrics forbids a sum that may fall.
     pub fn buckets(mut self, bounds: impl IntoIterator<Item = f64>) -> Self {
         self.options = Bounds(bounds.into_iter().collect());
         self

@@ -14,7 +14,7 @@ use crate::table::Table;
 
 /// A label set as a type: a struct with `#[derive(EncodeLabelSet)]`.
 ///
-/// Values that are not equal must be written differently.
+/// Values that are not equal must be written differently; `None` is written as an empty text.
 pub trait LabelSet: EncodeLabelSet + Clone + Eq + Hash + Send + Sync + 'static {}
 
 impl<L: EncodeLabelSet + Clone + Eq + Hash + Send + Sync + 'static> LabelSet for L {}

@@ -137,13 +137,16 @@ impl sealed::Collector for Histogram {
             exemplars,
         } = &*self.0;
         let mut count = 0;
-        let bounds = bounds.iter().copied().chain([f64::INFINITY]);
-        for (bucket, bound) in bounds.enumerate() {
+        let all = bounds.iter().copied().chain([f64::INFINITY]);
+        for (bucket, bound) in all.enumerate() {
             count += cells.total(1 + bucket);
             let exemplar = exemplars.get().and_then(|exemplars| exemplars.of(bucket));
             samples.bucket(labels, bound, count, exemplar);
         }
-        samples.sample("_count", labels, count);
-        samples.sample("_sum", labels, cells.total_f64(0));
+        // The sum of values that may be negative may fall; the count goes with it.
+        if bounds.first().is_none_or(|bound| *bound >= 0.0) {
+            samples.sample("_count", labels, count);
+            samples.sample("_sum", labels, cells.total_f64(0));
+        }
     }
 }

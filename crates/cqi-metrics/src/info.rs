@@ -8,6 +8,7 @@ impl Metrics {
     ///
     /// Both are 1 and serve to join their labels to other metrics. `service_instance_id` is there
     /// where the settings name one.
+    #[track_caller]
     pub(crate) fn register_build(&self) -> Result<()> {
         let service = self.service_config();
         let (version, environment) = (service.version.as_str(), service.environment.as_str());

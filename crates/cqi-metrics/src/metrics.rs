@@ -51,6 +51,7 @@ impl Metrics {
     /// # Errors
     /// [`Kind::InvalidInput`](cqi_errors::Kind::InvalidInput) where the service's name cannot begin
     /// the names of metrics: it has no letter to start with, or is longer than 64 characters.
+    #[track_caller]
     pub fn new(config: &MetricsConfig, service: &ServiceConfig) -> Result<Self> {
         let metrics = Self(Arc::new(Inner {
             config: config.clone(),

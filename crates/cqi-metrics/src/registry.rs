@@ -111,7 +111,7 @@ impl Registry {
             .iter()
             .find_map(|name| Some((name, &**state.names.get(name)?)))
         {
-            let clash = if *name == first.name && *name == definition.name {
+            let clash = if definition.name == first.name {
                 String::new()
             } else {
                 format!(", which has the name `{name}` too")

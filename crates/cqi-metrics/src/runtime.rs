@@ -26,6 +26,7 @@ impl Metrics {
     ///
     /// # Errors
     /// [`Kind::Conflict`](cqi_errors::Kind::Conflict) where those of a runtime are there already.
+    #[track_caller]
     pub fn register_runtime(&self, runtime: &Handle) -> Result<()> {
         let metrics = runtime.metrics();
         let read = move |value: fn(&tokio::runtime::RuntimeMetrics) -> f64| {

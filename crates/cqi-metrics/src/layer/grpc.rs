@@ -67,6 +67,7 @@ fn has_method(outcome: &Outcome<'_>) -> bool {
     })
 }
 
+#[track_caller]
 pub(super) fn register(metrics: &Metrics, requests: &Arc<Requests>) -> Result<()> {
     let metric = |name, help| Metric {
         metrics,

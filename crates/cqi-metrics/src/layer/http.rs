@@ -87,6 +87,7 @@ impl HttpMetrics {
     }
 }
 
+#[track_caller]
 pub(super) fn register(metrics: &Metrics, requests: &Arc<Requests>) -> Result<()> {
     let metric = |name, help| Metric {
         metrics,

@@ -9,6 +9,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::{Metrics, Unit};
 
+#[track_caller]
 pub(super) fn register(metrics: &Metrics) -> Result<()> {
     metrics
         .standard_counter("process_cpu")

@@ -10,6 +10,7 @@ impl Metrics {
     /// as `process_cpu_seconds_total` and so on, without the service's name.
     ///
     /// Other systems than Linux have none of them. A value that cannot be read is left out.
+    #[track_caller]
     pub(crate) fn register_process(&self) -> Result<()> {
         #[cfg(target_os = "linux")]
         linux::register(self)?;

@@ -150,6 +150,26 @@ fn the_text_format_is_written_as_specified() {
     "##]].assert_eq(&rendered(&registry(), Format::Text));
 }
 
+#[test]
+fn a_sum_that_may_fall_is_left_out() {
+    let metrics = metrics(&settings());
+    let change = metrics.histogram("price", "change").help("x");
+    let change = change.buckets([-1.0, 0.0]).register().unwrap();
+    for value in [-2.0, -0.5, 3.0] {
+        change.observe(value);
+    }
+    let text = metrics.render(Format::OpenMetrics);
+    let own: Vec<_> = text
+        .lines()
+        .filter(|line| line.starts_with("service_price"))
+        .collect();
+    expect![[r#"
+        service_price_change_bucket{le="-1.0"} 1
+        service_price_change_bucket{le="0.0"} 2
+        service_price_change_bucket{le="+Inf"} 3"#]]
+    .assert_eq(&own.join("\n"));
+}
+
 type Labels = Vec<(String, String)>;
 
 /// Reads samples as both formats are specified.

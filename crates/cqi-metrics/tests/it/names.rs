@@ -142,7 +142,7 @@ fn a_name_belongs_to_the_first_metric_with_it() {
         "{text}"
     );
     assert!(
-        text.contains("the counter `service_order_count_total` of "),
+        text.contains("the counter `service_order_count_total` of ") && !text.contains("too"),
         "{text}"
     );
 

@@ -40,6 +40,12 @@ fn values_are_read_at_each_scrape() {
         .help("x")
         .observe_each("le", ["1"], || [1.0]);
     assert!(wrong.is_err());
+    let twice = metrics.gauge("a", "b").help("x");
+    let twice = twice.observe_each("c", ["1", "2", "1"], || [1.0; 3]);
+    assert_eq!(
+        twice.unwrap_err().to_string(),
+        "metric `service_a_b` has two values `1` of the label `c`"
+    );
 }
 
 #[test]

@@ -378,10 +378,10 @@ fn a_flood_of_all_kinds_stays_below_a_mebibyte() {
 fn one_layer_is_enough() {
     let metrics = metrics(&settings());
     let layer = MetricsLayer::new(&metrics).unwrap();
-    assert_eq!(
-        MetricsLayer::new(&metrics).unwrap_err().kind(),
-        cqi_errors::Kind::Conflict
-    );
+    let error = MetricsLayer::new(&metrics).unwrap_err();
+    assert_eq!(error.kind(), cqi_errors::Kind::Conflict);
+    // Both are where the layers are made.
+    assert_eq!(error.to_string().matches("requests.rs:").count(), 2);
     layer.clone().panics().inc();
     assert_eq!(value(&metrics, "service_request_panics_total"), Some(1.0));
     let _: Metrics = metrics;
