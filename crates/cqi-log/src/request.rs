@@ -150,22 +150,22 @@ impl<S> Layer<S> for LogLayer {
 impl Observer for LogLayer {
     type Observation = LogObservation;
 
+    fn prepare<B>(&self, request: &mut Request<B>, info: &mut RequestInfo) {
+        info.set_request_id(identify(&self.id_header, request.headers_mut()));
+    }
+
     fn on_request<B>(&self, request: &mut Request<B>, info: &mut RequestInfo) -> LogObservation {
         let lines = self.lines();
-        let id = identify(&lines.id_header, request.headers_mut());
         let mut values = Values::default();
         if !info.is_quiet() {
             values.capture(&lines.request_headers, request.headers());
-            // Ids are plain ASCII.
-            let id = id.to_str().unwrap_or_default();
+            // Who has made a span already has put the id into it.
             if info.span().is_disabled() {
-                info.set_span(Lines::span(id));
-            } else {
-                info.span().record("request_id", id);
+                let id = info.request_id().and_then(|id| id.to_str().ok());
+                info.set_span(Lines::span(id.unwrap_or_default()));
             }
-            Lines::start(info);
+            lines.start(info);
         }
-        info.set_request_id(id);
         LogObservation { lines, values }
     }
 }

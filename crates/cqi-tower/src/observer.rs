@@ -7,9 +7,19 @@ use crate::{Outcome, RequestInfo};
 /// It runs on the path of every request, inside the layer's own accounting: it must neither block
 /// nor panic. Tuples of up to four observers are observers; so is `Option`, where `None` watches
 /// nothing.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not watch requests",
+    note = "observers are `cqi_tower::Observer`s, tuples of up to four of them, and `Option`"
+)]
 pub trait Observer {
     /// What is kept of one request.
     type Observation: Observation;
+
+    /// Learns what other observers need at their start, such as the request's id: it is called on
+    /// all of them before [`on_request`](Self::on_request) on any. Does nothing unless overridden.
+    fn prepare<B>(&self, request: &mut Request<B>, info: &mut RequestInfo) {
+        let _ = (request, info);
+    }
 
     /// Starts to watch a request, before any service sees it. Headers may be changed.
     fn on_request<B>(&self, request: &mut Request<B>, info: &mut RequestInfo) -> Self::Observation;
@@ -37,6 +47,12 @@ pub trait Observation {
 
 impl<O: Observer> Observer for Option<O> {
     type Observation = Option<O::Observation>;
+
+    fn prepare<B>(&self, request: &mut Request<B>, info: &mut RequestInfo) {
+        if let Some(observer) = self {
+            observer.prepare(request, info);
+        }
+    }
 
     fn on_request<B>(&self, request: &mut Request<B>, info: &mut RequestInfo) -> Self::Observation {
         self.as_ref()
@@ -79,6 +95,12 @@ macro_rules! tuple {
     ($($name:ident)+, $($reversed:ident)+) => {
         impl<$($name: Observer),+> Observer for ($($name,)+) {
             type Observation = ($($name::Observation,)+);
+
+            fn prepare<Body>(&self, request: &mut Request<Body>, info: &mut RequestInfo) {
+                #[expect(non_snake_case, reason = "named as their types")]
+                let ($($name,)+) = self;
+                $($name.prepare(request, info);)+
+            }
 
             fn on_request<Body>(&self, request: &mut Request<Body>, info: &mut RequestInfo) -> Self::Observation {
                 #[expect(non_snake_case, reason = "named as their types")]

@@ -7,6 +7,7 @@ use http_body::Body;
 use tokio::time::Instant;
 use tracing::Span;
 
+use crate::entered::SpanEntered;
 use crate::protocol::{self, Protocol};
 use crate::quiet::Quiet;
 use crate::{Route, TraceIds};
@@ -29,6 +30,7 @@ pub struct RequestInfo {
     request_id: Option<HeaderValue>,
     trace: Option<TraceIds>,
     span: Span,
+    silent: bool,
 }
 
 impl RequestInfo {
@@ -57,6 +59,7 @@ impl RequestInfo {
             request_id: None,
             trace: None,
             span: Span::none(),
+            silent: false,
         }
     }
 
@@ -155,6 +158,24 @@ impl RequestInfo {
     /// observers: who finds one records into it.
     pub fn set_span(&mut self, span: Span) {
         self.span = span;
+        self.silent = false;
+    }
+
+    /// Sets a [span](Self::set_span) that serves to be found: it is the current one for what happens
+    /// inside, but the layers of tracing-subscriber are not told that it is entered and left, which costs
+    /// more than all else.
+    pub fn set_silent_span(&mut self, span: Span) {
+        self.span = span;
+        self.silent = true;
+    }
+
+    #[inline]
+    pub(crate) fn enter(&self) -> SpanEntered<'_> {
+        if self.silent {
+            SpanEntered::silently(&self.span)
+        } else {
+            SpanEntered::aloud(&self.span)
+        }
     }
 
     /// Looks for the route in a response, unless the request had it.

@@ -5,10 +5,12 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use tracing::level_filters::{LevelFilter, STATIC_MAX_LEVEL};
 use tracing::subscriber::Interest;
-use tracing::{Level, Metadata, dispatcher};
+use tracing::{Dispatch, Level, Metadata, dispatcher};
 use tracing_core::callsite::{self, Callsite};
 use tracing_core::field::FieldSet;
 use tracing_core::{Kind, identify_callsite};
+
+use crate::layer::LineLayer;
 
 const NEVER: u8 = 0;
 const SOMETIMES: u8 = 1;
@@ -62,10 +64,19 @@ impl Site {
             && *level <= LevelFilter::current()
             && match self.interest.load(Ordering::Relaxed) {
                 NEVER => false,
-                ALWAYS => true,
-                _ => dispatcher::get_default(|dispatch| dispatch.enabled(self.known())),
+                known => dispatcher::get_default(|dispatch| {
+                    !is_hidden(dispatch, self.known())
+                        && (known == ALWAYS || dispatch.enabled(self.known()))
+                }),
             }
     }
+}
+
+/// Says whether the logger's levels hide what a place logs. Beside other layers the logger lets all
+/// happen, and a request's line costs too much to be made for nobody.
+fn is_hidden(dispatch: &Dispatch, metadata: &Metadata<'_>) -> bool {
+    let logger = dispatch.downcast_ref::<LineLayer>();
+    logger.is_some_and(|logger| !logger.filter.allows(metadata))
 }
 
 impl Callsite for Site {

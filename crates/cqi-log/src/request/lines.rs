@@ -7,7 +7,7 @@ use std::panic::{self, AssertUnwindSafe};
 use cqi_tower::{Ending, GrpcStatus, Outcome, Protocol, RequestInfo};
 use http::HeaderName;
 use tracing::field::{Field, Value, display};
-use tracing::{Event, Level, Span, debug, info_span};
+use tracing::{Event, Level, Span, info_span};
 
 use super::callsite::Site;
 use super::headers::{Chosen, Text, Values};
@@ -37,6 +37,9 @@ const FIELDS: [&str; 12] = [
     "error",
 ];
 
+/// The fields of the line at the start.
+const STARTED: [&str; 3] = ["message", "method", "path"];
+
 /// What one layer logs of each request; it lives as long as the process, since `tracing` asks that of
 /// the names of fields.
 #[derive(Debug)]
@@ -44,6 +47,7 @@ pub(super) struct Lines {
     pub(super) id_header: HeaderName,
     pub(super) request_headers: Vec<Chosen>,
     pub(super) response_headers: Vec<Chosen>,
+    start: Place,
     error: Place,
     info: Place,
 }
@@ -83,6 +87,7 @@ impl Lines {
             id_header,
             request_headers,
             response_headers,
+            start: Place::leak(Level::DEBUG, &STARTED),
             error: Place::leak(Level::ERROR, names),
             info: Place::leak(Level::INFO, names),
         }))
@@ -94,14 +99,23 @@ impl Lines {
     }
 
     /// Logs that a request has come.
-    pub(super) fn start(info: &RequestInfo) {
-        debug!(
-            target: TARGET,
-            parent: info.span(),
-            method = %method(info),
-            path = %path(info),
-            "request started"
-        );
+    pub(super) fn start(&self, info: &RequestInfo) {
+        let Place { site, fields } = &self.start;
+        if let [message, method, path] = &fields[..]
+            && site.is_enabled()
+        {
+            let (text, cut_method, cut_path) =
+                ("request started", self::method(info), self::path(info));
+            let (cut_method, cut_path) = (display(cut_method), display(cut_path));
+            let values: [(&Field, Option<&dyn Value>); 3] = [
+                (message, Some(&text)),
+                (method, Some(&cut_method)),
+                (path, Some(&cut_path)),
+            ];
+            let metadata = site.known();
+            let values = metadata.fields().value_set(&values);
+            Event::child_of(info.span(), metadata, &values);
+        }
     }
 
     /// Logs how a request ended.

@@ -82,7 +82,7 @@ impl<O: Observation> Active<O> {
             observation: &mut live.observation,
             panicked,
         }));
-        let span = live.info.span().enter();
+        let span = live.info.enter();
         let result = work(&mut entered);
         drop(span);
         live.working = false;

@@ -64,6 +64,7 @@ where
 
     fn call(&mut self, mut request: Request<A>) -> Self::Future {
         let mut info = RequestInfo::new(&request, &self.shared.quiet);
+        self.shared.observer.prepare(&mut request, &mut info);
         let observation = self.shared.observer.on_request(&mut request, &mut info);
         let (request, count) = R::wrap(request);
         let mut active = Active::new(info, observation, count);

@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, Request, Response};
 use cqi_log::LogLayer;
 use tower::{Layer as _, service_fn};
-use tracing::{field, info, info_span};
+use tracing::{info, info_span};
 
 use super::{get, send};
 use crate::logs::Logs;
@@ -140,8 +140,8 @@ impl cqi_tower::Observer for Traces {
     type Observation = ();
 
     fn on_request<B>(&self, _: &mut Request<B>, info: &mut cqi_tower::RequestInfo) {
-        let span = info_span!("traced", request_id = field::Empty, kind = "server");
-        info.set_span(span);
+        let request_id = info.request_id().and_then(|id| id.to_str().ok());
+        info.set_span(info_span!("traced", request_id, kind = "server"));
     }
 }
 
