@@ -66,7 +66,13 @@ fn metrics(telemetry: &Telemetry, ends: &[End]) {
         let labels = match end.grpc {
             Some(code) => Labels::from([("code".to_owned(), code.to_owned())]),
             None => Labels::from([
-                ("method".to_owned(), end.method.clone()),
+                (
+                    "method".to_owned(),
+                    match end.status {
+                        405 => "_OTHER".to_owned(),
+                        _ => end.method.clone(),
+                    },
+                ),
                 (
                     "path".to_owned(),
                     end.route.clone().unwrap_or_else(|| "unmatched".to_owned()),

@@ -187,6 +187,8 @@ async fn connection(stream: TcpStream, endpoint: Endpoint, mut stopped: watch::R
         .header_read_timeout(HEAD)
         .max_buf_size(HEAD_SIZE)
         .keep_alive(false)
+        // Who has asked may say that it has no more to say.
+        .half_close(true)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     // What goes wrong is the client's affair: it sees it.

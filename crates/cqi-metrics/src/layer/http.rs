@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use cqi_errors::Result;
 use cqi_tower::Outcome;
-use http::Method;
+use http::{Method, StatusCode};
 
 use super::{Ledger, Metric, Requests};
 use crate::collector::sealed::{Collector as _, Kind};
@@ -28,6 +28,9 @@ const SIZES: [f64; 4] = [256.0, 4096.0, 65536.0, 1_048_576.0];
 const METHODS: [&str; 10] = [
     "GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "CONNECT", "TRACE", "_OTHER",
 ];
+/// What the method is that HTTP does not define, or that the route does not have: a client may send
+/// each of them to each route.
+const OTHER_METHOD: u8 = 9;
 
 fn method(method: &Method) -> u8 {
     match *method {
@@ -40,7 +43,7 @@ fn method(method: &Method) -> u8 {
         Method::OPTIONS => 6,
         Method::CONNECT => 7,
         Method::TRACE => 8,
-        _ => 9,
+        _ => OTHER_METHOD,
     }
 }
 
@@ -62,9 +65,13 @@ impl HttpMetrics {
     }
 
     pub(super) fn count(&self, outcome: &Outcome<'_>) {
-        let method = method(outcome.request.method());
+        let status = outcome.status();
+        let method = match status {
+            StatusCode::METHOD_NOT_ALLOWED => OTHER_METHOD,
+            _ => method(outcome.request.method()),
+        };
         let path = label::bounded(outcome.request.route().unwrap_or(UNMATCHED));
-        let status = outcome.status().as_u16();
+        let status = status.as_u16();
 
         let hash = self.ledger.table.hash((method, path, status));
         let is = |key: &(u8, Box<str>, u16)| (key.0, &*key.1, key.2) == (method, path, status);

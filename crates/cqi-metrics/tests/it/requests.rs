@@ -94,6 +94,27 @@ fn a_request_is_measured_by_its_route() {
 }
 
 #[test]
+fn a_method_that_a_route_does_not_have_is_no_label() {
+    let metrics = metrics(&settings());
+    let layer = MetricsLayer::new(&metrics).unwrap();
+    for method in ["PUT", "DELETE", "BREW"] {
+        let mut request = request(method, Some("/"));
+        request
+            .headers_mut()
+            .insert("status", "405".parse().unwrap());
+        run(layer.clone(), request);
+    }
+    let labels = "{method=\"_OTHER\",path=\"/\",status_code=\"405\"}";
+    assert_eq!(
+        value(
+            &metrics,
+            &format!("service_http_request_count_total{labels}")
+        ),
+        Some(3.0)
+    );
+}
+
+#[test]
 fn a_call_is_measured_by_its_method_if_there_is_one() {
     let metrics = metrics(&settings());
     let layer = MetricsLayer::new(&metrics).unwrap();

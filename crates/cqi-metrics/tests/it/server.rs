@@ -127,6 +127,24 @@ async fn a_body_is_not_read() {
 }
 
 #[tokio::test]
+async fn a_client_that_only_listens_is_answered() {
+    let server = metrics(&settings()).serve().await.unwrap();
+    let addr = server.local_addr().unwrap();
+    for version in ["1.0", "1.1"] {
+        let mut stream = TcpStream::connect(addr).await.unwrap();
+        let request = format!("GET /metrics HTTP/{version}\r\nhost: x\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let mut answer = String::new();
+        timeout(SOON, stream.read_to_string(&mut answer))
+            .await
+            .unwrap()
+            .unwrap();
+        assert!(answer.contains(" 200 OK\r\n"), "{answer}");
+    }
+}
+
+#[tokio::test]
 async fn an_address_in_use_is_told_with_its_settings() {
     let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let settings = MetricsConfig {
@@ -187,5 +205,11 @@ async fn the_port_is_free_after_the_end() {
         };
         timeout(SOON, refused).await.unwrap();
         drop(idle);
+        // A service that is started again finds its port free.
+        let again = crate::metrics(&MetricsConfig {
+            port: addr.port(),
+            ..settings()
+        });
+        drop(again.serve().await.unwrap());
     }
 }
