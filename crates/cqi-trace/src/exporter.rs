@@ -12,6 +12,7 @@ use opentelemetry_proto::transform::common::tonic::ResourceAttributesWithSchema;
 use opentelemetry_proto::transform::trace::tonic::group_spans_by_resource_and_scope;
 use opentelemetry_sdk::trace::SpanData;
 use prost::Message as _;
+use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout_at};
 
@@ -34,6 +35,18 @@ pub(crate) struct Exporter {
     batch_delay: Duration,
     timeout: Duration,
     phase: watch::Receiver<Phase>,
+}
+
+/// A runtime that does not wait for its threads when it is dropped: a look-up of a name may hang, and
+/// inside of another runtime waiting would panic.
+struct Background(Option<Runtime>);
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 /// Ends the queue when the thread ends, even by a panic, so that nobody waits for it.
@@ -74,14 +87,16 @@ impl Exporter {
             .enable_all()
             .build()
             .map_err(|error| Error::permanent(cannot()).with_source(error))?;
+        let runtime = Background(Some(runtime));
         let ended = Ended(Arc::clone(&self.queue));
         let run = move || {
             let _ended = ended;
+            let runtime = runtime;
             // What happens in here is not traced itself.
             let _suppressed = Context::enter_telemetry_suppressed_scope();
-            runtime.block_on(self.run());
-            // A look-up of a name may hang; it is left behind.
-            runtime.shutdown_background();
+            if let Some(runtime) = &runtime.0 {
+                runtime.block_on(self.run());
+            }
         };
         std::thread::Builder::new()
             .name("cqi-trace".to_owned())

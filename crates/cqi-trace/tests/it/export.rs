@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use cqi_config::{OtlpProtocol, Secret};
+use cqi_config::{OtlpProtocol, Secret, TracingConfig};
 use cqi_errors::Kind;
-use cqi_trace::TraceStats;
 use cqi_trace::testing::{Collector, Fault, SpanKind, SpanStatus};
+use cqi_trace::{TraceStats, Tracing};
 use tokio::time::Instant;
 use tracing::field::Empty;
 use tracing::{Span, error, info_span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
-use crate::traces::{SOON, Traces, named};
+use crate::traces::{SOON, Traces, logs, named, service};
 
 fn stats(exported: u64, dropped: u64, waiting: u64) -> impl Fn(TraceStats) {
     move |stats| {
@@ -110,6 +110,25 @@ fn a_path_of_the_endpoint_is_kept() {
     drop(info_span!("x"));
     assert!(traces.tracing.shutdown(SOON).is_err());
     stats(0, 1, 0)(traces.tracing.stats());
+}
+
+#[test]
+fn an_address_may_be_of_either_kind() {
+    for address in ["127.0.0.1:0", "[::1]:0"] {
+        let Ok(collector) = Collector::start_at(address.parse().unwrap()) else {
+            // Not all machines have both.
+            continue;
+        };
+        let config = TracingConfig {
+            endpoint: collector.endpoint() + "/",
+            ..collector.config()
+        };
+        let tracing = Tracing::init(&config, &service()).unwrap();
+        let _logs = logs(&tracing, "info");
+        drop(info_span!("x"));
+        tracing.shutdown(SOON).unwrap();
+        assert_eq!(collector.spans().len(), 1);
+    }
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Which spans outside of requests are recorded.
 
+use cqi_tower::TraceIds;
+use cqi_trace::TraceContext;
 use cqi_trace::testing::SpanStatus;
 use tracing::{Instrument as _, Level, debug_span, event_enabled, info, info_span, span_enabled};
 
@@ -81,6 +83,35 @@ fn the_level_of_the_log_does_not_matter() {
         tracing.shutdown(SOON).unwrap();
         assert_eq!(collector.spans().len(), 2, "{level}");
     }
+}
+
+#[test]
+fn a_level_that_changes_loses_no_span_and_no_id() {
+    let traces = Traces::with(|config| config.sample_ratio = 0.0);
+    let producer = TraceContext::new(TraceIds {
+        trace_id: 1,
+        span_id: 2,
+        sampled: true,
+    });
+    for sampled in [true, false] {
+        let producer = producer.as_ref().filter(|_| sampled);
+        let span = traces.tracing.consumer_span("request", producer);
+        span.in_scope(|| {
+            let context = TraceContext::current();
+            assert!(context.is_some());
+            for level in ["off", "trace", "error", "info"] {
+                traces.logs.guard().set_level(level).unwrap();
+                debug_span!("hidden").in_scope(|| {
+                    info_span!("inner").in_scope(|| {
+                        let inner = TraceContext::current().unwrap();
+                        let same = context.as_ref() == Some(&inner);
+                        assert_eq!((inner.ids().sampled, same), (sampled, !sampled), "{level}");
+                    });
+                });
+            }
+        });
+    }
+    assert_eq!(traces.end().len(), 5);
 }
 
 /// A mere question must not leave an answer behind that the next line or span finds.
