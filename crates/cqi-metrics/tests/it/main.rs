@@ -32,6 +32,7 @@ mod guard;
 mod names;
 mod observed;
 mod requests;
+mod threads;
 
 use std::net::SocketAddr;
 
