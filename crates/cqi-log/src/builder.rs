@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use cqi_config::{LogConfig, LogFormat, LogOutput, ServiceConfig};
 use cqi_errors::{Error, Kind, Result};
 use tracing::Dispatch;
+use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Filtered;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::{Layer, Registry};
@@ -72,7 +73,8 @@ impl Builder {
     /// Adds a layer, such as that of traces; `log.level` does not filter what it sees.
     ///
     /// A layer that says from which level on it wants anything (`Layer::max_level_hint`), as one with
-    /// a filter by level does, keeps each enter of a span cheaper by some 50 ns.
+    /// a filter by level does, keeps each enter of a span cheaper by some 50 ns. It is asked when the
+    /// logger is built, so one that can become louder later must start as loud.
     pub fn with(mut self, layer: impl Layer<Registry> + Send + Sync + 'static) -> Self {
         self.layers.push(Box::new(layer));
         self
@@ -140,6 +142,11 @@ impl Builder {
         };
         let style = Style::new(form.escape(), &log.redact);
         let filter = LiveFilter::new(levels);
+        let hints = self.layers.iter().map(|layer| layer.max_level_hint());
+        let others = hints.fold(Some(LevelFilter::OFF), |loudest, hint| {
+            Some(loudest?.max(hint?))
+        });
+        let outermost = self.layers.last().and_then(|layer| layer.max_level_hint());
         let lines = LineLayer {
             filter: filter.clone(),
             is_alone: self.layers.is_empty(),
@@ -149,11 +156,7 @@ impl Builder {
             spans: Spans::new(),
             dispatch: OnceLock::new(),
         };
-        let mut layers: BoxLayer = if self
-            .layers
-            .iter()
-            .all(|layer| layer.max_level_hint().is_some())
-        {
+        let mut layers: BoxLayer = if others.is_some() {
             Box::new(lines)
         } else {
             Box::new(Filtered::new(lines, filter.clone()))
@@ -162,9 +165,27 @@ impl Builder {
         for layer in self.layers {
             layers = Box::new(layers.and_then(layer));
         }
-        let dispatch = Dispatch::new(Registry::default().with(layers));
+        // Of stacked layers only the outermost is asked which levels it wants.
+        let dispatch = if outermost.is_some() {
+            let filter = filter.clone();
+            Dispatch::new(Registry::default().with(layers.and_then(Loudest { filter, others })))
+        } else {
+            Dispatch::new(Registry::default().with(layers))
+        };
         let guard = LogGuard::new(output, &dispatch, filter, &log.level);
         Ok((dispatch, guard))
+    }
+}
+
+/// Says up to which level any layer wants anything.
+struct Loudest {
+    filter: LiveFilter,
+    others: Option<LevelFilter>,
+}
+
+impl Layer<Registry> for Loudest {
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(self.others?.max(self.filter.loudest()))
     }
 }
 

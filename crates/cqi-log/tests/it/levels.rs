@@ -1,10 +1,11 @@
 //! Levels at start and while running.
 
 use cqi_errors::Kind;
+use cqi_log::Builder;
 use tracing::level_filters::LevelFilter;
 use tracing::{debug, error, info, trace, warn};
-use tracing_subscriber::Layer as _;
 use tracing_subscriber::layer::Identity;
+use tracing_subscriber::{Layer as _, Registry};
 
 use crate::logs::{Logs, config, service};
 
@@ -23,28 +24,35 @@ fn all_levels() {
     debug!(target: "cqi_bus::consumer", "bus");
 }
 
-/// Returns a logger alone, one beside a layer that wants everything, and ones beside layers that say
-/// what they want.
-fn all_kinds(level: &str) -> [Logs; 5] {
-    let other = Identity::new;
-    let with = |builder| Logs::with(builder, &config(level));
-    let builder = cqi_log::builder;
-    [
-        Logs::at(level),
-        with(builder().with(other())),
-        with(builder().with(other().with_filter(LevelFilter::TRACE))),
-        with(builder().with(other().with_filter(LevelFilter::OFF))),
-        with(
-            builder()
-                .with(other().with_filter(LevelFilter::INFO))
-                .with(other()),
-        ),
-    ]
+/// Returns a logger alone, and ones beside layers that want everything, say what they want, or do
+/// nothing. One at a time: how loud any is, is known process-wide.
+fn all_kinds(level: &str) -> impl Iterator<Item = Logs> {
+    let kinds: [fn(Builder) -> Builder; 8] = [
+        |builder| builder,
+        |builder| builder.with(Identity::new()),
+        |builder| builder.with(up_to(LevelFilter::TRACE)),
+        |builder| builder.with(up_to(LevelFilter::ERROR)),
+        |builder| builder.with(None::<Identity>),
+        |builder| builder.with(up_to(LevelFilter::INFO)).with(Identity::new()),
+        |builder| builder.with(Identity::new()).with(up_to(LevelFilter::OFF)),
+        |builder| {
+            builder
+                .with(up_to(LevelFilter::TRACE))
+                .with(up_to(LevelFilter::WARN))
+        },
+    ];
+    let config = config(level);
+    let build = move |kind: fn(Builder) -> Builder| Logs::with(kind(cqi_log::builder()), &config);
+    kinds.into_iter().map(build)
+}
+
+fn up_to(level: LevelFilter) -> impl tracing_subscriber::Layer<Registry> + Send + Sync {
+    Identity::new().with_filter(level)
 }
 
 #[test]
 fn levels_change_at_callsites_that_have_run() {
-    all_kinds("info").iter().for_each(levels_change);
+    all_kinds("info").for_each(|logs| levels_change(&logs));
 }
 
 fn levels_change(logs: &Logs) {
