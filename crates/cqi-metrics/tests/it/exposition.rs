@@ -47,6 +47,9 @@ fn registry() -> Metrics {
     };
     price.observe_traced(0.5, Some(trace));
     price.observe(0.75);
+    for spoils_the_sum in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        price.observe_traced(spoils_the_sum, Some(trace));
+    }
     price.observe_traced(1e7, Some(trace));
     let busy = metrics.counter("worker", "busy").help("Busy.");
     busy.unit(Unit::Seconds).observe(|| 0.25).unwrap();
