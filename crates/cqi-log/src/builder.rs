@@ -142,11 +142,9 @@ impl Builder {
         };
         let style = Style::new(form.escape(), &log.redact);
         let filter = LiveFilter::new(levels);
-        let hints = self.layers.iter().map(|layer| layer.max_level_hint());
-        let others = hints.fold(Some(LevelFilter::OFF), |loudest, hint| {
-            Some(loudest?.max(hint?))
-        });
-        let outermost = self.layers.last().and_then(|layer| layer.max_level_hint());
+        let mut hints = self.layers.iter().map(Layer::max_level_hint);
+        let others = hints.try_fold(LevelFilter::OFF, |loudest, hint| Some(loudest.max(hint?)));
+        let outermost = self.layers.last().and_then(Layer::max_level_hint);
         let lines = LineLayer {
             filter: filter.clone(),
             is_alone: self.layers.is_empty(),

@@ -186,6 +186,26 @@ mod tests {
     }
 
     #[test]
+    fn nothing_of_a_closed_span_is_in_the_next() {
+        let spans = Spans::new();
+        let mut fields = Fields::new();
+        fields.push(|bytes| {
+            bytes.extend_from_slice(b",\"a\":1");
+            "a"
+        });
+        spans.open(&id(1), None, &fields, None);
+        spans.open(&id(2), Some(id(1)), &fields, TraceIds::new(1, 1));
+        spans.close(&id(2));
+        spans.open(&id(2), None, &Fields::new(), None);
+        assert_eq!(names(&spans, 2), [2]);
+        spans.visit(&id(2), |_, span| {
+            assert!(span.fields.as_bytes().is_empty() && !span.fields.contains("a"));
+            assert_eq!(span.ids, None);
+            true
+        });
+    }
+
+    #[test]
     fn what_is_kept_of_closed_spans_is_bounded() {
         let spans = Spans::new();
         let mut long = Fields::new();

@@ -179,6 +179,14 @@ async fn grpc_takes_its_status_from_trailers_or_head() {
     let end = serve(grpc(), respond(200, [Step::Trailers("12")])).await;
     assert_eq!((end.server_error, end.grpc_method), (true, None));
 
+    // Some servers say it in the head, and say no more in trailers.
+    let mut early = respond(200, [Step::Data("x"), Step::NoStatus]);
+    early.headers_mut().extend(grpc_status("5"));
+    assert_eq!(
+        serve(grpc(), early).await.grpc.unwrap().to_string(),
+        "NOT_FOUND"
+    );
+
     let mut trailers_only = respond(200, []);
     trailers_only.body_mut().tells_end = true;
     trailers_only.headers_mut().extend(grpc_status("16"));
@@ -460,6 +468,32 @@ async fn an_observer_that_panics_amid_a_panic_does_not_end_the_process() {
     let message = caught.unwrap_err().downcast::<&str>().unwrap();
     assert_eq!(*message, "the body panicked");
     assert_eq!(entries.ends.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn the_declared_size_is_that_of_the_header_where_the_body_knows_none() {
+    let recorder = Recorder::new();
+    let service = ObserveLayer::new(recorder.clone())
+        .layer(service_fn(|_| ready(Ok::<_, Infallible>(respond(200, [])))));
+    let request = Request::post("/").header(header::CONTENT_LENGTH, 7);
+    let request = request.body(script([Step::Pending])).unwrap();
+    read(service.oneshot(request).await.unwrap()).await.unwrap();
+    assert_eq!(recorder.only().request_size, Some(7));
+}
+
+#[test]
+fn what_unwinding_drops_has_panicked() {
+    let recorder = Recorder::new();
+    let mut service = ObserveLayer::new(recorder.clone()).layer(service_fn(|_| {
+        pending::<Result<Response<Script>, Infallible>>()
+    }));
+    let future = service.call(http());
+    let outside = AssertUnwindSafe(move || {
+        let _future = future;
+        panic!("a neighbour panicked");
+    });
+    assert!(std::panic::catch_unwind(outside).is_err());
+    assert_eq!(recorder.only().ending, Ending::Panicked);
 }
 
 #[test]

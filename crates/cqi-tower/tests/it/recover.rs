@@ -463,6 +463,114 @@ async fn the_span_is_entered_once_for_each_poll_and_closes_with_the_outcome() {
     assert_eq!(*logged.spans.lock().unwrap(), expected);
 }
 
+/// Logs when it is dropped.
+#[derive(Clone)]
+struct Parting;
+
+impl Drop for Parting {
+    fn drop(&mut self) {
+        tracing::info!("dropped");
+    }
+}
+
+impl Future for Parting {
+    type Output = Result<Response<Script>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
+        Poll::Pending
+    }
+}
+
+impl Body for Parting {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Pending
+    }
+}
+
+/// Sees what each observation is entered for.
+#[derive(Clone, Default)]
+struct Around(Arc<Mutex<usize>>);
+
+impl Observer for Around {
+    type Observation = Self;
+
+    fn on_request<B>(&self, _: &mut Request<B>, _: &mut RequestInfo) -> Self {
+        self.clone()
+    }
+}
+
+impl Observation for Around {
+    fn enter<T>(&self, poll: impl FnOnce() -> T) -> T {
+        *self.0.lock().unwrap() += 1;
+        poll()
+    }
+
+    fn on_end(self, _: &Outcome<'_>) {}
+}
+
+#[tokio::test]
+async fn what_is_dropped_midway_is_dropped_within_the_request() {
+    let (logged, _guard) = Logged::start();
+    let around = Around::default();
+    let layer = ObserveLayer::new((Spanned, around.clone()));
+    drop(layer.layer(service_fn(|_| Parting)).call(http()));
+    let mut with_body = layer.layer(service_fn(|_: Request<String>| {
+        ready(Ok::<_, Infallible>(Response::new(Parting)))
+    }));
+    drop(with_body.call(http()).await.unwrap());
+    let lines = logged.lines();
+    assert_eq!(lines.len(), 2);
+    assert!(
+        lines.iter().all(|line| line.spans == ["request"]),
+        "{lines:#?}"
+    );
+    // The call and its end; the call, the future and the end of the body.
+    assert_eq!(*around.0.lock().unwrap(), 5);
+}
+
+/// Panics at each event.
+struct BadSubscriber;
+
+impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for BadSubscriber {
+    fn on_event(&self, _: &tracing::Event<'_>, _: tracing_subscriber::layer::Context<'_, S>) {
+        panic!("a subscriber panicked");
+    }
+}
+
+#[tokio::test]
+async fn a_subscriber_that_panics_does_not_undo_the_rescue() {
+    use tracing_subscriber::layer::SubscriberExt as _;
+
+    let bad = tracing_subscriber::registry().with(BadSubscriber);
+    let _guard = tracing::subscriber::set_default(bad);
+    let service = RecoverLayer::new().layer(Handler {
+        at: At::Poll,
+        panic: text,
+    });
+    assert_eq!(service.oneshot(http()).await.unwrap().status(), 500);
+}
+
+#[test]
+fn a_service_that_panicked_when_asked_is_not_asked_again_before_its_call() {
+    let (logged, _guard) = Logged::start();
+    let mut service = RecoverLayer::new().layer(Handler {
+        at: At::Ready,
+        panic: text,
+    });
+    let mut cx = Context::from_waker(Waker::noop());
+    for _ in 0..2 {
+        let polled = Service::<Request<String>>::poll_ready(&mut service, &mut cx);
+        assert!(polled.is_ready());
+    }
+    assert_eq!(logged.lines().len(), 1);
+}
+
 #[tokio::test]
 async fn what_is_dropped_midway_is_dropped_in_one_entry() {
     let (logged, _guard) = Logged::start();

@@ -16,6 +16,8 @@ pub(crate) enum Step {
     Data(&'static str),
     /// `grpc-status` in trailers.
     Trailers(&'static str),
+    /// Trailers without a status.
+    NoStatus,
     Error,
     Panic,
     Pending,
@@ -55,6 +57,7 @@ impl Body for Script {
         Poll::Ready(match self.steps.pop_front() {
             Some(Step::Data(data)) => Some(Ok(Frame::data(Bytes::from_static(data.as_bytes())))),
             Some(Step::Trailers(status)) => Some(Ok(Frame::trailers(grpc_status(status)))),
+            Some(Step::NoStatus) => Some(Ok(Frame::trailers(HeaderMap::new()))),
             Some(Step::Error) => Some(Err(io::Error::other("disk gone"))),
             Some(Step::Panic) => {
                 self.steps.push_front(Step::Panic);
