@@ -1,43 +1,37 @@
 //! Spans that are entered without telling every layer.
 
-use tracing::span::{Entered, Id};
-use tracing::{Dispatch, Span, Subscriber as _};
+use tracing::span::Id;
+use tracing::{Span, Subscriber as _};
 use tracing_subscriber::Registry;
 
-/// A span that is entered until this is dropped.
-pub(crate) enum SpanEntered<'a> {
-    Aloud(#[expect(dead_code, reason = "dropping it leaves the span")] Entered<'a>),
-    Silently { dispatch: Dispatch, id: Id },
-}
-
-impl<'a> SpanEntered<'a> {
-    #[inline]
-    pub(crate) fn aloud(span: &'a Span) -> Self {
-        Self::Aloud(span.enter())
-    }
-
-    /// Makes a span the current one in tracing-subscriber's registry, past the layers: each filter among
-    /// them would look the span up, here and when it is left.
-    #[inline]
-    pub(crate) fn silently(span: &'a Span) -> Self {
-        let entered = span.with_subscriber(|(id, dispatch)| {
-            dispatch.downcast_ref::<Registry>()?.enter(id);
-            Some((dispatch.clone(), id.clone()))
-        });
-        match entered.flatten() {
-            Some((dispatch, id)) => Self::Silently { dispatch, id },
-            None => Self::aloud(span),
+/// Works with a span as the current one in tracing-subscriber's registry, past the layers: each filter
+/// among them would look the span up when it is entered, and when it is left.
+#[inline]
+pub(crate) fn silently(span: &Span, work: impl FnOnce()) {
+    let mut work = Some(work);
+    span.with_subscriber(|(id, dispatch)| {
+        if let Some(registry) = dispatch.downcast_ref::<Registry>()
+            && let Some(work) = work.take()
+        {
+            registry.enter(id);
+            let _entered = Silent { registry, id };
+            work();
         }
+    });
+    if let Some(work) = work {
+        span.in_scope(work);
     }
 }
 
-impl Drop for SpanEntered<'_> {
+/// Leaves the span, even if the work panics.
+struct Silent<'a> {
+    registry: &'a Registry,
+    id: &'a Id,
+}
+
+impl Drop for Silent<'_> {
     #[inline]
     fn drop(&mut self) {
-        if let Self::Silently { dispatch, id } = self
-            && let Some(registry) = dispatch.downcast_ref::<Registry>()
-        {
-            registry.exit(id);
-        }
+        self.registry.exit(self.id);
     }
 }

@@ -7,7 +7,7 @@ use http_body::Body;
 use tokio::time::Instant;
 use tracing::Span;
 
-use crate::entered::SpanEntered;
+use crate::entered;
 use crate::protocol::{self, Protocol};
 use crate::quiet::Quiet;
 use crate::{Route, TraceIds};
@@ -170,11 +170,11 @@ impl RequestInfo {
     }
 
     #[inline]
-    pub(crate) fn enter(&self) -> SpanEntered<'_> {
+    pub(crate) fn enter(&self, work: impl FnOnce()) {
         if self.silent {
-            SpanEntered::silently(&self.span)
+            entered::silently(&self.span, work);
         } else {
-            SpanEntered::aloud(&self.span)
+            self.span.in_scope(work);
         }
     }
 

@@ -71,7 +71,7 @@ impl<O: Observation> Active<O> {
     /// Enters the request's span, once for all that is to be done, and closes it if the request
     /// ends there.
     #[inline]
-    pub(crate) fn enter<T>(&mut self, work: impl FnOnce(&mut Entered<'_, O>) -> T) -> T {
+    pub(crate) fn enter(&mut self, work: impl FnOnce(&mut Entered<'_, O>)) {
         let Some(live) = &mut self.0 else {
             return work(&mut Entered(None));
         };
@@ -82,14 +82,11 @@ impl<O: Observation> Active<O> {
             observation: &mut live.observation,
             panicked,
         }));
-        let span = live.info.enter();
-        let result = work(&mut entered);
-        drop(span);
+        live.info.enter(|| work(&mut entered));
         live.working = false;
         if live.observation.is_none() {
             self.0 = None;
         }
-        result
     }
 }
 

@@ -36,11 +36,8 @@ pin_project! {
 
 impl<F, O: Observation> ResponseFuture<F, O> {
     #[inline]
-    pub(crate) fn new(inner: F, active: Active<O>) -> Self {
-        Self {
-            inner: Some(inner),
-            active,
-        }
+    pub(crate) fn new(inner: Option<F>, active: Active<O>) -> Self {
+        Self { inner, active }
     }
 }
 

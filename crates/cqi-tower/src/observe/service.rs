@@ -68,7 +68,8 @@ where
         let observation = self.shared.observer.on_request(&mut request, &mut info);
         let (request, count) = R::wrap(request);
         let mut active = Active::new(info, observation, count);
-        let inner = active.enter(|active| active.run(|| self.inner.call(request)));
+        let mut inner = None;
+        active.enter(|active| active.run(|| inner = Some(self.inner.call(request))));
         ResponseFuture::new(inner, active)
     }
 }
