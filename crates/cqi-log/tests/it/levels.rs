@@ -1,10 +1,13 @@
 //! Levels at start and while running.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use cqi_errors::Kind;
 use cqi_log::Builder;
 use tracing::level_filters::LevelFilter;
 use tracing::{debug, error, info, trace, warn};
-use tracing_subscriber::layer::Identity;
+use tracing_subscriber::layer::{Context, Identity};
 use tracing_subscriber::{Layer as _, Registry};
 
 use crate::logs::{Logs, config, service};
@@ -151,4 +154,27 @@ fn the_level_changes_under_load() {
     let before = messages(&logs).len();
     logs.run(all_levels);
     assert_eq!(messages(&logs)[before..], ["error"]);
+}
+
+/// Counts events.
+struct Count(Arc<AtomicUsize>);
+
+impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for Count {
+    fn on_event(&self, _: &tracing::Event<'_>, _: Context<'_, S>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_question_takes_no_event_from_the_layers_beside() {
+    let count = Arc::<AtomicUsize>::default();
+    let beside = Count(Arc::clone(&count)).with_filter(LevelFilter::INFO);
+    let logs = Logs::with(cqi_log::builder().with(beside), &config("debug"));
+    logs.run(|| {
+        for _ in 0..3 {
+            assert!(tracing::enabled!(tracing::Level::DEBUG));
+            info!("after a question");
+        }
+    });
+    assert_eq!((logs.lines().len(), count.load(Ordering::Relaxed)), (3, 3));
 }

@@ -132,6 +132,8 @@ fn grpc(frames: impl Fn() -> Vec<Sent> + Clone) -> impl Service {
 fn call(path: &str) -> Request<Body> {
     Request::post(path)
         .header("content-type", "application/grpc")
+        // As a router finds it; the method says more.
+        .extension(cqi_tower::Route::from_static("/assets.v1.Assets/{*rest}"))
         .body(Body::empty())
         .unwrap()
 }
