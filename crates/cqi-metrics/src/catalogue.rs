@@ -43,3 +43,30 @@ impl Metrics {
 fn escape(help: &str) -> String {
     help.replace('|', "\\|").replace('\n', " ")
 }
+
+#[cfg(test)]
+mod tests {
+    use cqi_config::{MetricsConfig, ServiceConfig};
+
+    use super::*;
+    use crate::Unit;
+
+    #[test]
+    fn a_metric_is_a_row() {
+        let service = ServiceConfig {
+            name: "asset-registry".to_owned(),
+            ..ServiceConfig::default()
+        };
+        let metrics = Metrics::new(&MetricsConfig::default(), &service).unwrap();
+        let wait = metrics.histogram("orders", "wait").unit(Unit::Seconds);
+        let wait = wait
+            .help("Wait,\nfor a | b.")
+            .label_names(["venue", "side"]);
+        wait.unwrap();
+        let catalogue = metrics.catalogue();
+        let row = "\n| `{service}_orders_wait_seconds` | histogram | seconds | `venue`, `side` | Wait, for a \\| b. |\n";
+        assert!(catalogue.contains(row), "{catalogue}");
+        assert!(catalogue.contains("\n| `target_info` | info | "));
+        assert!(!catalogue.contains("asset_registry"), "{catalogue}");
+    }
+}

@@ -139,3 +139,39 @@ impl<B> Service<Request<B>> for MetricsService {
         Box::pin(async move { Ok(answer.await) })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::sync::mpsc::sync_channel;
+
+    use cqi_config::{MetricsConfig, ServiceConfig};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_reading_keeps_its_turn_when_nobody_waits_for_it() {
+        let metrics = Metrics::new(&MetricsConfig::default(), &ServiceConfig::default()).unwrap();
+        let (begin, mut begun) = tokio::sync::mpsc::channel(1);
+        let (release, released) = sync_channel::<()>(0);
+        let released = Mutex::new(released);
+        metrics
+            .gauge("test", "held")
+            .help("Waits.")
+            .observe(move || {
+                begin.try_send(()).unwrap();
+                released.lock().unwrap().recv().unwrap();
+                1.0
+            })
+            .unwrap();
+        let service = metrics.service();
+        tokio::select! {
+            biased;
+            _ = service.clone().answer(Method::GET, HeaderMap::new()) => panic!("it was read"),
+            _ = begun.recv() => {}
+        }
+        assert_eq!(service.turn.available_permits(), 0);
+        release.send(()).unwrap();
+        let _ended = service.turn.acquire().await.unwrap();
+    }
+}
