@@ -240,13 +240,13 @@ mod tests {
     async fn a_batch_is_full_by_its_spans_or_its_bytes() {
         use tokio::time::timeout;
 
-        let queue = Queue::new(10_000, 2);
+        let queue = Queue::new(10_000, 3);
         let soon = Duration::from_millis(1);
         let mut taken = Vec::new();
         for (bytes, full) in [
             (1, false),
-            (1, true),
             (1, false),
+            (1, true),
             (BATCH_BYTES, true),
             (1, false),
         ] {

@@ -6,6 +6,7 @@ use cqi_config::{OtlpProtocol, Secret, TracingConfig};
 use cqi_errors::Kind;
 use cqi_trace::testing::{Collector, Fault, SpanKind, SpanStatus};
 use cqi_trace::{TraceStats, Tracing};
+use opentelemetry::Value;
 use tokio::time::Instant;
 use tracing::field::Empty;
 use tracing::{Span, error, info_span};
@@ -308,6 +309,17 @@ fn large_spans_go_in_small_batches() {
         _ => 0,
     };
     assert_eq!(length, 4096 + "…".len());
+}
+
+#[test]
+fn a_span_that_is_larger_than_a_batch_goes_alone() {
+    let traces = Traces::with(|config| config.batch_delay = Duration::from_secs(3600));
+    for _ in 0..3 {
+        let numbers = Value::Array(vec![1_i64; 300_000].into());
+        info_span!("x").set_attribute("numbers", numbers);
+    }
+    assert_eq!(traces.end().len(), 3);
+    assert_eq!(traces.collector.exports(), 3);
 }
 
 #[test]
