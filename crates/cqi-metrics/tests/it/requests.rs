@@ -407,3 +407,43 @@ fn one_layer_is_enough() {
     assert_eq!(value(&metrics, "service_request_panics_total"), Some(1.0));
     let _: Metrics = metrics;
 }
+
+#[test]
+fn durations_are_in_seconds_and_exemplars_the_latest() {
+    let metrics = metrics(&settings());
+    let layer = MetricsLayer::new(&metrics).unwrap();
+    let observer = (Traced { sampled: true }, layer);
+    let mut slow = ObserveLayer::new(observer).layer(service_fn(async |request| {
+        tokio::time::sleep(Duration::from_millis(250)).await;
+        answer(request).await
+    }));
+    let runtime = Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let mut future = std::pin::pin!(slow.call(request("GET", Some("/"))));
+        future.as_mut().await.unwrap();
+    });
+    let labels = "method=\"GET\",path=\"/\",status_code=\"200\"";
+    let sum = format!("service_http_request_duration_seconds_sum{{{labels}}}");
+    let sum = value(&metrics, &sum).unwrap();
+    assert!((0.25..0.26).contains(&sum), "{sum}");
+
+    let histogram = metrics.histogram("a", "b").help("x").register().unwrap();
+    for (trace_id, seconds) in [(1, 0.2), (2, 0.25)] {
+        let ids = TraceIds {
+            trace_id,
+            span_id: 1,
+            sampled: true,
+        };
+        histogram.observe_traced(seconds, Some(ids));
+    }
+    let text = metrics.render(Format::OpenMetrics);
+    let latest = format!(
+        "service_a_b_bucket{{le=\"0.3\"}} 2 # {{trace_id=\"{:032x}\"}} 0.25 ",
+        2
+    );
+    assert!(text.contains(&latest), "{text}");
+}
