@@ -27,8 +27,8 @@ pub(crate) struct Recorded {
 }
 
 impl Recorded {
-    /// Says whether the span is inside a request that is not recorded. Spans that no layer or
-    /// another one sees count as well, so this asks the registry itself.
+    /// Says whether the span is inside a request that is not recorded; nothing is above a request.
+    /// Spans that no layer or another one sees count as well, so this asks the registry itself.
     fn is_unsampled(&self, innermost: &span::Id) -> bool {
         let Some(dispatch) = self.subscriber.get().and_then(WeakDispatch::upgrade) else {
             return false;
@@ -40,12 +40,7 @@ impl Recorded {
         scope
             .into_iter()
             .flatten()
-            .find_map(|span| match span.metadata().target() {
-                UNSAMPLED => Some(true),
-                SAMPLED => Some(false),
-                _ => None,
-            })
-            .unwrap_or(false)
+            .any(|span| span.metadata().target() == UNSAMPLED)
     }
 }
 

@@ -124,6 +124,25 @@ fn an_event_takes_its_producers_trace_to_the_consumer() {
 }
 
 #[test]
+fn a_state_that_opentelemetry_does_not_take_goes_on_from_nested_spans() {
+    let traces = Traces::new();
+    let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let pairs = [("traceparent", parent), ("tracestate", "rojo@@x=1")];
+    let producer = extract_event(pairs.map(|(name, value)| (name, value.as_bytes()))).unwrap();
+    let request = traces.tracing.consumer_span("request", Some(&producer));
+    let inner =
+        request.in_scope(|| info_span!("inner").in_scope(|| injected_with_state().unwrap()));
+    assert_eq!(inner.state(), Some("rojo@@x=1"));
+    assert!(inner.ids().sampled);
+}
+
+fn injected_with_state() -> Option<TraceContext> {
+    let mut headers = HeaderMap::new();
+    inject(&mut headers);
+    cqi_trace::extract(&headers)
+}
+
+#[test]
 fn an_event_of_nobody_starts_a_trace() {
     let traces = Traces::new();
     drop(traces.tracing.consumer_span("process", None));

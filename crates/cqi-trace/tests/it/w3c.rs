@@ -370,6 +370,17 @@ fn keys_and_values_have_256_characters_at_most() {
 }
 
 #[test]
+fn a_tracestate_in_pieces_may_have_512_characters() {
+    let (first, fits, more) = (
+        format!("a={}", "x".repeat(253)),
+        format!("b={}", "x".repeat(254)),
+        format!("b={}", "x".repeat(255)),
+    );
+    assert_eq!(state(&[&first, &fits]), Some(format!("{first},{fits}")));
+    assert_eq!(state(&[&first, &more]), Some(first));
+}
+
+#[test]
 fn a_tracestate_of_more_than_512_characters_loses_members_long_ones_first() {
     let member = |key: char, length: usize| format!("{key}={}", "1".repeat(length - 2));
     let list = |members: &[(char, usize)]| {
