@@ -59,7 +59,11 @@ impl Observer for TraceLayer {
         let id = info.request_id().and_then(|id| id.to_str().ok());
         let begun = begin(&self.tracing, parent.as_ref(), "server", id);
         info.set_trace(begun.context.ids());
-        info.set_span(begun.span);
+        if begun.recorded.is_some() {
+            info.set_span(begun.span);
+        } else {
+            info.set_silent_span(begun.span);
+        }
         RequestTrace(begun.recorded.map(|context| {
             Box::new(Recorded {
                 context,
