@@ -155,7 +155,8 @@ impl RequestInfo {
     }
 
     /// Sets the span that is entered whenever the request is worked on. One span serves all
-    /// observers: who finds one records into it.
+    /// observers: who makes it gives it a field `request_id`, from [`request_id`](Self::request_id),
+    /// which is known by then; who finds one makes no other.
     pub fn set_span(&mut self, span: Span) {
         self.span = span;
         self.silent = false;

@@ -85,11 +85,12 @@ async fn serve(config: &Config, traces: &Tracing) -> Result<()> {
     traces.register_metrics(&metrics)?;
     db.register_metrics(&metrics)?;
     let measure = MetricsLayer::new(&metrics)?;
+    let panics = measure.panics();
     let observe = ObserveLayer::new((TraceLayer::new(traces), LogLayer::new(), measure));
     let app = Router::new()
         .route("/v1/assets", post(create).get(list))
         .route("/v1/assets/{id}", get(read))
-        .layer((observe, RecoverLayer::new()))
+        .layer((observe, RecoverLayer::new().on_panic(move |_| panics.inc())))
         .with_state(db.clone());
     let address = std::net::SocketAddr::from((config.server.host, config.server.http_port));
     let listener = tokio::net::TcpListener::bind(address).await;
@@ -110,7 +111,6 @@ async fn serve(config: &Config, traces: &Tracing) -> Result<()> {
 #[tokio::main]
 async fn main() -> Result<()> {
     let config: Config = cqi_config::must_load("config.yaml", "CQI");
-    // Dropped last, it delivers the spans that wait.
     let traces = Tracing::init(&config.tracing, &config.service)?;
     let logs = cqi_log::builder().with(traces.layer());
     let _logs = logs.init(&config.log, &config.service)?;
