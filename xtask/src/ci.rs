@@ -8,7 +8,7 @@ use anyhow::Result;
 
 use crate::steps::Steps;
 use crate::workspace::{self, cargo};
-use crate::{layering, servers, tools};
+use crate::{layering, packages, servers, tools};
 
 /// What to check.
 #[derive(Clone, Copy, PartialEq)]
@@ -64,10 +64,7 @@ fn all(steps: &mut Steps, scope: Scope) -> Result<()> {
     steps.tests("doc tests", doc_tests(&left_out))?;
     steps.command("docs", docs())?;
     steps.command("features one by one", features())?;
-    steps.command(
-        "packages",
-        cargo(["package", "--workspace", "--allow-dirty", "--quiet"]),
-    )?;
+    steps.check("packages", packages::LINE, packages::run)?;
     if workspace::root().join("tests/peers/Cargo.toml").is_file() {
         steps.command("benchmark peers", peers())?;
     }

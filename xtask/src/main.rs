@@ -15,6 +15,7 @@ mod demo;
 #[cfg(feature = "servers")]
 mod keeper;
 mod layering;
+mod packages;
 mod servers;
 mod steps;
 mod tools;
