@@ -15,10 +15,25 @@ use crate::{HumanDuration, HumanSize, Secret};
 pub struct CacheConfig {
     /// What keeps the values. Default: memory.
     pub backend: CacheBackend,
+    /// What every key begins with, so that services can share a Redis. Default: empty.
+    #[garde(length(max = 128))]
+    pub key_prefix: String,
     /// How long a value lives that is set without a time of its own. Default: 5m.
     #[serde(with = "HumanDuration")]
     #[garde(custom(positive))]
     pub default_ttl: Duration,
+    /// How much sooner a loaded value may expire, drawn for each, so that values loaded together
+    /// do not expire together: a fraction of its time, from 0 to 1. Default: 0.1.
+    #[garde(range(min = 0.0, max = 1.0))]
+    pub ttl_jitter: f64,
+    /// The longest time to load a value that is not cached. Default: 10s.
+    #[serde(with = "HumanDuration")]
+    #[garde(custom(positive))]
+    pub load_timeout: Duration,
+    /// The most bytes of a value; larger ones are not kept. Default: 1MiB.
+    #[serde(with = "HumanSize")]
+    #[garde(range(min = 1, max = 512 << 20))]
+    pub max_value_size: u64,
     /// The most bytes the memory backend keeps; the least used values go first. Default: 64MiB.
     #[serde(with = "HumanSize")]
     #[garde(range(min = 1))]
@@ -78,7 +93,11 @@ impl Default for CacheConfig {
     fn default() -> Self {
         Self {
             backend: CacheBackend::default(),
+            key_prefix: String::new(),
             default_ttl: Duration::from_secs(5 * 60),
+            ttl_jitter: 0.1,
+            load_timeout: Duration::from_secs(10),
+            max_value_size: 1 << 20,
             max_size: 64 << 20,
             hosts: vec!["localhost:6379".to_owned()],
             username: "default".to_owned(),

@@ -1,0 +1,3 @@
+//! The cache through its public API.
+
+mod memory;
