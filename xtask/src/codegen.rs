@@ -1,5 +1,6 @@
-//! Files that are written from the crates' own types, and checked in.
+//! Files that are written from the crates' own types and contracts, and checked in.
 
+mod contracts;
 mod metrics;
 
 use std::fs;
@@ -21,25 +22,33 @@ pub(crate) enum Mode {
 /// A file as it has to be.
 struct Generated {
     /// Relative to the root.
-    path: &'static str,
-    text: String,
+    path: String,
+    content: Vec<u8>,
+}
+
+impl Generated {
+    fn text(path: &str, text: String) -> Self {
+        Self {
+            path: path.to_owned(),
+            content: text.into_bytes(),
+        }
+    }
 }
 
 fn generated() -> Result<Vec<Generated>> {
-    Ok(vec![
-        Generated {
-            path: "crates/cqi-config/schema.json",
-            text: cqi_config::schema_json::<Config>(),
-        },
-        Generated {
-            path: "crates/cqi-config/sample.yaml",
-            text: cqi_config::sample::<Config>(),
-        },
-        Generated {
-            path: "crates/cqi-metrics/METRICS.md",
-            text: metrics::catalogue()?,
-        },
-    ])
+    let mut files = vec![
+        Generated::text(
+            "crates/cqi-config/schema.json",
+            cqi_config::schema_json::<Config>(),
+        ),
+        Generated::text(
+            "crates/cqi-config/sample.yaml",
+            cqi_config::sample::<Config>(),
+        ),
+        Generated::text("crates/cqi-metrics/METRICS.md", metrics::catalogue()?),
+    ];
+    files.extend(contracts::files()?);
+    Ok(files)
 }
 
 /// Writes every generated file, or fails with the differences.
@@ -50,14 +59,14 @@ pub(crate) fn run(mode: Mode) -> Result<()> {
 fn run_in(root: &Path, files: &[Generated], mode: Mode) -> Result<()> {
     let mut differences = Vec::new();
     for file in files {
-        let path = root.join(file.path);
+        let path = root.join(&file.path);
         // A missing file differs like an empty one.
-        if fs::read_to_string(&path).unwrap_or_default() == file.text {
+        if fs::read(&path).unwrap_or_default() == file.content {
             continue;
         }
         match mode {
             Mode::Write => {
-                fs::write(&path, &file.text)
+                fs::write(&path, &file.content)
                     .with_context(|| format!("cannot write {}", path.display()))?;
                 println!("wrote {}", file.path);
             }
@@ -76,7 +85,7 @@ fn run_in(root: &Path, files: &[Generated], mode: Mode) -> Result<()> {
 /// The lines that differ, as `git diff` shows them.
 fn difference(path: &Path, file: &Generated) -> Result<String> {
     let wanted = std::env::temp_dir().join(format!("xtask-codegen-{}", std::process::id()));
-    fs::write(&wanted, &file.text)?;
+    fs::write(&wanted, &file.content)?;
     let checked_in = if path.exists() {
         path.to_path_buf()
     } else {
@@ -114,10 +123,7 @@ mod tests {
         fs::create_dir_all(&root).unwrap();
         fs::write(root.join("a"), "one\ntwo\n").unwrap();
         let files = |text: &str| {
-            [Generated {
-                path: "a",
-                text: text.to_owned(),
-            }]
+            [Generated::text("a", text.to_owned())]
         };
         run_in(&root, &files("one\ntwo\n"), Mode::Check).unwrap();
         let error = run_in(&root, &files("one\n2\n"), Mode::Check)
