@@ -8,6 +8,7 @@ mod command;
 mod compose;
 mod discovery;
 mod install;
+mod percent;
 mod pgbouncer;
 mod postgres;
 mod process;
@@ -15,6 +16,7 @@ mod process;
 #[cfg_attr(docsrs, doc(cfg(feature = "prometheus")))]
 pub mod prometheus;
 mod proxy;
+mod redis;
 mod run;
 mod supervisor;
 mod sweep;
@@ -27,3 +29,4 @@ pub use postgres::{Database, Postgres, PostgresBuilder};
 #[cfg_attr(docsrs, doc(cfg(feature = "prometheus")))]
 pub use prometheus::Prometheus;
 pub use proxy::{Proxy, ProxyBuilder};
+pub use redis::{Redis, RedisBuilder, Reply};

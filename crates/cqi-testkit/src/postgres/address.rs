@@ -5,6 +5,7 @@ use cqi_errors::{Error, Result};
 use tokio_postgres::config::Host;
 
 use crate::Proxy;
+use crate::percent::encode;
 
 /// Where a server is, and who to be there.
 #[derive(Clone, PartialEq, Eq)]
@@ -83,18 +84,6 @@ impl fmt::Debug for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}@{}:{}", self.user, self.host, self.port)
     }
-}
-
-/// Percent-encodes all but the unreserved characters of RFC 3986.
-fn encode(text: &str) -> String {
-    text.bytes().fold(String::new(), |mut encoded, byte| {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push_str(&format!("%{byte:02X}"));
-        }
-        encoded
-    })
 }
 
 #[cfg(test)]

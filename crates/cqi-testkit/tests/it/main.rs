@@ -8,6 +8,7 @@ mod processes;
 mod prometheus;
 mod proxy;
 mod proxy_faults;
+mod redis;
 #[cfg(feature = "tls")]
 mod tls;
 

@@ -1,0 +1,269 @@
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use cqi_errors::{Error, Result};
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
+
+use super::builder::RedisBuilder;
+use super::config::{Options, SOCKET};
+use super::launch::{self, SERVER};
+use super::{Address, Reply, client};
+use crate::postgres::blocking;
+use crate::supervisor::Supervisor;
+use crate::{Proxy, process};
+
+/// How long a server may take to stop.
+const STOP: Duration = Duration::from_secs(10);
+
+/// How long a command may take.
+const COMMAND: Duration = Duration::from_secs(10);
+
+/// A Redis server of one's own, to stop, kill and freeze.
+///
+/// When the last handle is dropped, or the process that holds it ends in whatever way, the server is
+/// stopped and its files are removed.
+#[derive(Clone, Debug)]
+#[must_use = "the server is stopped when this is dropped"]
+pub struct Redis {
+    pub(super) inner: Arc<Inner>,
+}
+
+pub(super) struct Inner {
+    pub(super) supervisor: Supervisor,
+    program: PathBuf,
+    options: Options,
+    address: Address,
+    /// Held while the server changes between running and not.
+    change: Mutex<()>,
+}
+
+impl std::fmt::Debug for Inner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.address.fmt(f)
+    }
+}
+
+impl Redis {
+    /// Starts a server of this test's own, without a password.
+    ///
+    /// # Errors
+    /// As [`RedisBuilder::start`].
+    ///
+    /// # Cancel safety
+    /// A dropped future leaves nothing behind: the server ends once it has started.
+    pub async fn start() -> Result<Self> {
+        Self::builder().start().await
+    }
+
+    /// Says what a server of one's own is to be like.
+    pub fn builder() -> RedisBuilder {
+        RedisBuilder::default()
+    }
+
+    pub(super) fn launch(program: PathBuf, options: Options) -> Result<Self> {
+        let supervisor = Supervisor::private()?;
+        let mut address = Address {
+            host: "127.0.0.1".to_owned(),
+            port: 0,
+            user: None,
+            password: options.password.clone(),
+            database: 0,
+            tls: options.encrypts(),
+            socket: Some(supervisor.directory().join(SOCKET)),
+        };
+        launch::start(&supervisor, &program, &options, &mut address)?;
+        let inner = Inner {
+            supervisor,
+            program,
+            options,
+            address,
+            change: Mutex::new(()),
+        };
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
+    }
+
+    /// Returns the host to connect to.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.inner.address.host
+    }
+
+    /// Returns the port to connect to; it stays the same over restarts.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.inner.address.port
+    }
+
+    /// Returns host and port, `127.0.0.1:6379`.
+    #[must_use]
+    pub fn address(&self) -> String {
+        format!("{}:{}", self.host(), self.port())
+    }
+
+    /// Returns the URL, `redis://:password@host:port`, or `rediss` where the server encrypts.
+    #[must_use]
+    pub fn url(&self) -> String {
+        self.inner.address.url()
+    }
+
+    /// Returns the URL for another user or with another password, which may be a wrong one.
+    #[must_use]
+    pub fn url_as(&self, user: &str, password: &str) -> String {
+        self.inner.address.as_user(user, password).url()
+    }
+
+    /// Returns the URL that leads there through a proxy to this server.
+    #[must_use]
+    pub fn url_through(&self, proxy: &Proxy) -> String {
+        self.inner.address.through(proxy).url()
+    }
+
+    /// Returns what the server has written to its log so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.inner.supervisor.log(SERVER)
+    }
+
+    /// Runs a command, on a connection of its own and with all rights; 10 s at most.
+    ///
+    /// The arguments may hold any bytes. It does not go through a proxy.
+    ///
+    /// # Errors
+    /// - [`Kind::Permanent`](cqi_errors::Kind::Permanent): the server answered with an error, whose
+    ///   text is in the message.
+    /// - [`Kind::Temporary`](cqi_errors::Kind::Temporary): there is no connection.
+    /// - [`Kind::Timeout`](cqi_errors::Kind::Timeout): no answer in time.
+    ///
+    /// # Cancel safety
+    /// When the future is dropped, the command is still carried out.
+    ///
+    /// # Examples
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> cqi_errors::Result<()> {
+    /// let redis = cqi_testkit::Redis::start().await?;
+    /// redis.command(["SET", "key", "value"]).await?;
+    /// assert_eq!(redis.command(["GET", "key"]).await?.text(), Some("value"));
+    /// redis.command([&b"SET"[..], b"key", &[0xff; 1000]]).await?;
+    /// assert_eq!(redis.command(["STRLEN", "key"]).await?.integer(), Some(1000));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn command<A: AsRef<[u8]>>(
+        &self,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Result<Reply> {
+        let arguments: Vec<Vec<u8>> = arguments
+            .into_iter()
+            .map(|argument| argument.as_ref().to_vec())
+            .collect();
+        let inner = Arc::clone(&self.inner);
+        blocking(move || client::command(&inner.address, &arguments, COMMAND)).await
+    }
+
+    /// Kills the server with SIGKILL, as a crash would; returns when it is gone.
+    ///
+    /// Its data are lost, unless it was told to keep them (`setting("appendonly", "yes")`). Blocks for
+    /// some milliseconds. Does nothing to a server that is not running.
+    ///
+    /// # Errors
+    /// [`Kind::Timeout`](cqi_errors::Kind::Timeout) when it was not gone within 10 s.
+    pub fn kill(&self) -> Result<()> {
+        let _change = self.inner.lock();
+        match self.inner.pid() {
+            Some(pid) => {
+                process::crash(pid)?;
+                launch::wait_for_end(&self.inner.supervisor, STOP)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Stops the server as an operator would; returns when it is gone.
+    ///
+    /// Its data are lost as with [`kill`](Redis::kill). Does nothing to a server that is not running.
+    ///
+    /// # Errors
+    /// [`Kind::Timeout`](cqi_errors::Kind::Timeout) when it was not gone within 10 s.
+    pub fn stop(&self) -> Result<()> {
+        let _change = self.inner.lock();
+        self.inner.stop()
+    }
+
+    /// Stops the server if it runs, and starts it with the same port and settings; returns when it
+    /// answers.
+    ///
+    /// # Errors
+    /// As [`stop`](Redis::stop) and [`RedisBuilder::start`].
+    ///
+    /// # Cancel safety
+    /// When the future is dropped, the server goes on restarting.
+    pub async fn restart(&self) -> Result<()> {
+        let inner = Arc::clone(&self.inner);
+        blocking(move || {
+            let _change = inner.lock();
+            inner.stop()?;
+            let mut address = inner.address.clone();
+            launch::start(
+                &inner.supervisor,
+                &inner.program,
+                &inner.options,
+                &mut address,
+            )
+        })
+        .await
+    }
+
+    /// Freezes the server with SIGSTOP: connections stay open, and nothing answers.
+    ///
+    /// The system goes on to accept new connections for it, up to its backlog.
+    ///
+    /// # Errors
+    /// [`Kind::Conflict`](cqi_errors::Kind::Conflict) when the server is not running.
+    pub fn freeze(&self) -> Result<()> {
+        let _change = self.inner.lock();
+        process::freeze(self.inner.running()?)
+    }
+
+    /// Lets a frozen server go on.
+    ///
+    /// # Errors
+    /// [`Kind::Conflict`](cqi_errors::Kind::Conflict) when the server is not running.
+    pub fn thaw(&self) -> Result<()> {
+        let _change = self.inner.lock();
+        process::thaw(self.inner.running()?)
+    }
+}
+
+impl Inner {
+    fn lock(&self) -> MutexGuard<'_, ()> {
+        // It guards no data that a panic could have left half-changed.
+        self.change.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn pid(&self) -> Option<Pid> {
+        match self.supervisor.exit(SERVER) {
+            Some(_) => None,
+            None => self.supervisor.pid(SERVER),
+        }
+    }
+
+    fn running(&self) -> Result<Pid> {
+        self.pid()
+            .ok_or_else(|| Error::conflict("the test server is not running; restart it first"))
+    }
+
+    fn stop(&self) -> Result<()> {
+        let Some(pid) = self.pid() else {
+            return Ok(());
+        };
+        // A frozen server would not notice.
+        process::thaw(pid)?;
+        process::send(pid, Signal::SIGTERM)?;
+        launch::wait_for_end(&self.supervisor, STOP)
+    }
+}
