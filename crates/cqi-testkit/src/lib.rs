@@ -29,4 +29,4 @@ pub use postgres::{Database, Postgres, PostgresBuilder};
 #[cfg_attr(docsrs, doc(cfg(feature = "prometheus")))]
 pub use prometheus::Prometheus;
 pub use proxy::{Proxy, ProxyBuilder};
-pub use redis::{Redis, RedisBuilder, Reply};
+pub use redis::{Redis, RedisBuilder, RedisCluster, RedisSentinels, Reply};

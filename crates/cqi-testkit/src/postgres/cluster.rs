@@ -3,6 +3,7 @@
 use std::fs;
 use std::hash::{BuildHasher, RandomState};
 use std::net::TcpListener;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -191,10 +192,16 @@ pub(super) fn program(folder: &Path, name: &str) -> Result<String> {
 /// Chooses a port at random, below those that the system gives to outgoing connections: one of these
 /// could take the port of a server that is to come back on it.
 pub(crate) fn free_port() -> Result<u16> {
-    let choices = 0..100_u32;
+    free_port_of(20_000..32_000, &[0])
+}
+
+/// Chooses a port at random that is free, as are those at the given distances above it.
+pub(crate) fn free_port_of(range: Range<u16>, distances: &[u16]) -> Result<u16> {
+    let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
+    let choices = (0..100_u32).map(|attempt| RandomState::new().hash_one(attempt));
     choices
-        .map(|attempt| RandomState::new().hash_one(attempt) % 12_000)
-        .filter_map(|offset| u16::try_from(20_000 + offset).ok())
-        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
-        .ok_or_else(|| Error::temporary("no free port between 20000 and 32000 in 100 tries"))
+        .filter_map(|number| u16::try_from(number % range.len() as u64).ok())
+        .map(|offset| range.start + offset)
+        .find(|port| distances.iter().all(|distance| free(port + distance)))
+        .ok_or_else(|| Error::temporary(format!("no free port of {range:?} in 100 tries")))
 }

@@ -15,7 +15,7 @@ use cqi_errors::{Error, Result};
 
 pub(crate) use address::Address;
 pub use builder::PostgresBuilder;
-pub(crate) use cluster::free_port;
+pub(crate) use cluster::{free_port, free_port_of};
 pub use database::Database;
 pub(crate) use server::Inner;
 pub use server::Postgres;

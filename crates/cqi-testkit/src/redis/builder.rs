@@ -1,4 +1,5 @@
 use std::fmt;
+use std::path::PathBuf;
 
 use cqi_errors::Result;
 
@@ -12,6 +13,7 @@ use crate::postgres::blocking;
 #[must_use = "a builder does nothing until it is started"]
 pub struct RedisBuilder {
     pub(super) options: Options,
+    pub(super) sentinel_password: Option<String>,
 }
 
 impl RedisBuilder {
@@ -46,6 +48,13 @@ impl RedisBuilder {
         self
     }
 
+    /// Sets the password of the sentinels that [`start_sentinels`](RedisBuilder::start_sentinels)
+    /// starts; by default they ask for none.
+    pub fn sentinel_password(mut self, password: impl Into<String>) -> Self {
+        self.sentinel_password = Some(password.into());
+        self
+    }
+
     /// Makes the server private, which it is in any case; says so to the reader.
     pub fn private(self) -> Self {
         self
@@ -70,17 +79,23 @@ impl RedisBuilder {
     ///
     /// # Errors
     /// As [`start`](RedisBuilder::start).
+    pub fn start_blocking(self) -> Result<Redis> {
+        let (program, options) = self.prepare()?;
+        Redis::launch(&program, options, None)
+    }
+
+    /// Finds the program, and makes certificates where they are wanted.
     #[cfg_attr(
         not(feature = "tls"),
         expect(unused_mut, reason = "only certificates are added")
     )]
-    pub fn start_blocking(mut self) -> Result<Redis> {
+    pub(super) fn prepare(mut self) -> Result<(PathBuf, Options)> {
         #[cfg(feature = "tls")]
         if let Some(tls) = &self.options.tls {
             let certificates = crate::certificates::Certificates::make(&tls.hosts, "default")?;
             self.options.certificates = Some(certificates);
         }
-        Redis::launch(find_program("redis-server")?, self.options)
+        Ok((find_program("redis-server")?, self.options))
     }
 }
 

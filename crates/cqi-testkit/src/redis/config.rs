@@ -11,6 +11,12 @@ pub(super) const SOCKET: &str = "redis.sock";
 #[derive(Clone, Default)]
 pub(super) struct Options {
     pub(super) settings: Vec<(String, String)>,
+    /// What a role in a group of servers needs, in the form of the file; the settings win over it.
+    pub(super) role: String,
+    /// Files beside it, by their names.
+    pub(super) files: Vec<(&'static str, String)>,
+    /// Whether the server is a sentinel.
+    pub(super) sentinel: bool,
     pub(super) password: Option<String>,
     /// Names, passwords and rules.
     pub(super) users: Vec<(String, String, String)>,
@@ -44,6 +50,7 @@ impl Options {
             format!("port {port}\n")
         };
         file.push_str(&listen);
+        file.push_str(&self.role);
         if let Some(password) = &self.password {
             let _ = writeln!(file, "requirepass {}", quote(password));
         }
@@ -66,7 +73,11 @@ impl Options {
              tls-port {port}\n\
              tls-cert-file server.pem\n\
              tls-key-file server.key\n\
+             tls-client-cert-file client.pem\n\
+             tls-client-key-file client.key\n\
              tls-ca-cert-file ca.pem\n\
+             tls-replication yes\n\
+             tls-cluster yes\n\
              tls-auth-clients {}\n",
             if client { "yes" } else { "no" }
         )
@@ -97,7 +108,15 @@ fn word(text: &str) -> Result<&str> {
 }
 
 /// Writes any text as one word of the file.
-fn quote(text: &str) -> String {
+pub(super) fn quote(text: &str) -> String {
     let bytes = text.bytes().map(|byte| format!("\\x{byte:02x}"));
     format!("\"{}\"", bytes.collect::<String>())
+}
+
+/// Lets a server log in at the one that it is to follow.
+pub(super) fn follow(options: &Options) -> String {
+    let password = options.password.as_deref().map(quote);
+    let login = password.map(|password| format!("masterauth {password}\n"));
+    // Without this, a replica waits 5 s for others to come.
+    format!("repl-diskless-sync-delay 0\n{}", login.unwrap_or_default())
 }

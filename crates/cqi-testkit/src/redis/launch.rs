@@ -17,44 +17,68 @@ const START: Duration = Duration::from_secs(30);
 /// The name of the server's process.
 pub(super) const SERVER: &str = "server";
 
-/// Starts the server process where `address` says, on any free port where that has none.
+/// Starts a new server on its port, or on any free one where it has none.
 pub(super) fn start(
     supervisor: &Supervisor,
     program: &Path,
     options: &Options,
     address: &mut Address,
 ) -> Result<()> {
+    #[cfg(feature = "tls")]
+    if let Some(certificates) = &options.certificates {
+        certificates.write(supervisor)?;
+    }
+    for (name, content) in &options.files {
+        supervisor.write(name, content)?;
+    }
+    let any = address.port == 0;
     let deadline = Deadline::after(START);
-    let fixed = address.port != 0;
     loop {
-        if !fixed {
+        if any {
             address.port = free_port()?;
         }
-        let before = supervisor.log(SERVER).len();
-        let outcome = start_on(supervisor, program, options, address, deadline);
-        let taken = |log: &str| log.contains("Address already in use");
-        match outcome {
-            Err(_)
-                if supervisor.log(SERVER).get(before..).is_some_and(taken)
-                    && !deadline.passed() => {}
+        supervisor.write("redis.conf", &options.file(address.port)?)?;
+        match run(supervisor, program, options, address, deadline) {
+            Err(error) if any && port_is_taken(&error) && !deadline.passed() => {}
             outcome => return outcome,
         }
     }
 }
 
-fn start_on(
+/// Starts a server again, with what it may have written to its files.
+pub(super) fn start_again(
+    supervisor: &Supervisor,
+    program: &Path,
+    options: &Options,
+    address: &Address,
+) -> Result<()> {
+    run(
+        supervisor,
+        program,
+        options,
+        address,
+        Deadline::after(START),
+    )
+}
+
+/// Says whether another process was faster to listen.
+pub(super) fn port_is_taken(error: &Error) -> bool {
+    error.to_string().contains("Address already in use")
+}
+
+fn run(
     supervisor: &Supervisor,
     program: &Path,
     options: &Options,
     address: &Address,
     deadline: Deadline,
 ) -> Result<()> {
-    #[cfg(feature = "tls")]
-    if let Some(certificates) = &options.certificates {
-        certificates.write(supervisor)?;
+    let program = program.to_string_lossy();
+    let mut command = vec![&*program, "redis.conf"];
+    if options.sentinel {
+        command.push("--sentinel");
     }
-    supervisor.write("redis.conf", &options.file(address.port)?)?;
-    supervisor.run(SERVER, &[&program.to_string_lossy(), "redis.conf"])?;
+    supervisor.run(SERVER, &command)?;
     let outcome = wait::poll(deadline.remaining(), || match supervisor.exit(SERVER) {
         Some(status) => Some(Err(Error::permanent(format!(
             "Redis ended with status {status} instead of starting; its log: {}",

@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -20,6 +20,9 @@ const STOP: Duration = Duration::from_secs(10);
 /// How long a command may take.
 const COMMAND: Duration = Duration::from_secs(10);
 
+/// How long one of many commands may take that look at a group of servers.
+const PROBE: Duration = Duration::from_secs(1);
+
 /// A Redis server of one's own, to stop, kill and freeze.
 ///
 /// When the last handle is dropped, or the process that holds it ends in whatever way, the server is
@@ -34,7 +37,7 @@ pub(super) struct Inner {
     pub(super) supervisor: Supervisor,
     program: PathBuf,
     options: Options,
-    address: Address,
+    pub(super) address: Address,
     /// Held while the server changes between running and not.
     change: Mutex<()>,
 }
@@ -62,21 +65,22 @@ impl Redis {
         RedisBuilder::default()
     }
 
-    pub(super) fn launch(program: PathBuf, options: Options) -> Result<Self> {
+    /// Starts a server on this port, else on any free one.
+    pub(super) fn launch(program: &Path, options: Options, port: Option<u16>) -> Result<Self> {
         let supervisor = Supervisor::private()?;
         let mut address = Address {
             host: "127.0.0.1".to_owned(),
-            port: 0,
+            port: port.unwrap_or(0),
             user: None,
             password: options.password.clone(),
             database: 0,
             tls: options.encrypts(),
             socket: Some(supervisor.directory().join(SOCKET)),
         };
-        launch::start(&supervisor, &program, &options, &mut address)?;
+        launch::start(&supervisor, program, &options, &mut address)?;
         let inner = Inner {
             supervisor,
-            program,
+            program: program.to_owned(),
             options,
             address,
             change: Mutex::new(()),
@@ -165,6 +169,26 @@ impl Redis {
         blocking(move || client::command(&inner.address, &arguments, COMMAND)).await
     }
 
+    /// Runs a command on this thread, as one of many probes.
+    pub(super) fn probe(&self, arguments: &[impl AsRef<[u8]>]) -> Result<Reply> {
+        client::command(&self.inner.address, arguments, PROBE)
+    }
+
+    pub(super) fn log_tail(&self) -> String {
+        self.inner.supervisor.log_tail(SERVER)
+    }
+
+    /// Says whether the server's process is there, be it frozen.
+    pub(super) fn is_running(&self) -> bool {
+        self.inner.pid().is_some()
+    }
+
+    /// Lets a server that has replicas stop without a wait for those that are behind.
+    pub(super) fn hurry(&self) {
+        // Before version 7 it does not wait, and knows no such setting.
+        let _ = self.probe(&["CONFIG", "SET", "shutdown-timeout", "0"]);
+    }
+
     /// Kills the server with SIGKILL, as a crash would; returns when it is gone.
     ///
     /// Its data are lost, unless it was told to keep them (`setting("appendonly", "yes")`). Blocks for
@@ -207,13 +231,14 @@ impl Redis {
         blocking(move || {
             let _change = inner.lock();
             inner.stop()?;
-            let mut address = inner.address.clone();
-            launch::start(
-                &inner.supervisor,
-                &inner.program,
-                &inner.options,
-                &mut address,
-            )
+            let Inner {
+                supervisor,
+                program,
+                options,
+                address,
+                ..
+            } = &*inner;
+            launch::start_again(supervisor, program, options, address)
         })
         .await
     }

@@ -9,6 +9,7 @@ mod prometheus;
 mod proxy;
 mod proxy_faults;
 mod redis;
+mod redis_groups;
 #[cfg(feature = "tls")]
 mod tls;
 
