@@ -122,9 +122,7 @@ mod tests {
         let root = std::env::temp_dir().join(format!("xtask-codegen-test-{}", std::process::id()));
         fs::create_dir_all(&root).unwrap();
         fs::write(root.join("a"), "one\ntwo\n").unwrap();
-        let files = |text: &str| {
-            [Generated::text("a", text.to_owned())]
-        };
+        let files = |text: &str| [Generated::text("a", text.to_owned())];
         run_in(&root, &files("one\ntwo\n"), Mode::Check).unwrap();
         let error = run_in(&root, &files("one\n2\n"), Mode::Check)
             .unwrap_err()

@@ -1,4 +1,6 @@
-//! The contracts in Rust: messages, and the descriptors that they come from.
+//! The contracts in Rust: messages, their JSON, and the descriptors that they come from.
+
+mod json;
 
 use std::fs;
 use std::io::Write;
@@ -21,6 +23,10 @@ pub(super) fn files() -> Result<Vec<Generated>> {
     let root = workspace::root().join(CRATE);
     let descriptors = compile(&root)?;
     let mut files = messages(descriptors.file.clone())?;
+    files.push(Generated {
+        path: format!("{CRATE}/src/json/messages.rs"),
+        content: rustfmt(&json::tables(&descriptors)?)?.into_bytes(),
+    });
     files.push(Generated {
         path: format!("{CRATE}/src/descriptors.binpb"),
         content: without_comments(descriptors).encode_to_vec(),
@@ -46,7 +52,10 @@ fn find(folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
         let path = entry?.path();
         if path.is_dir() {
             find(&path, found)?;
-        } else if path.extension().is_some_and(|extension| extension == "proto") {
+        } else if path
+            .extension()
+            .is_some_and(|extension| extension == "proto")
+        {
             found.push(path);
         }
     }
@@ -100,6 +109,9 @@ fn rustfmt(code: &str) -> Result<String> {
     input.write_all(code.as_bytes())?;
     drop(input);
     let output = child.wait_with_output()?;
-    ensure!(output.status.success(), "rustfmt refuses the generated code");
+    ensure!(
+        output.status.success(),
+        "rustfmt refuses the generated code"
+    );
     Ok(String::from_utf8(output.stdout)?)
 }
