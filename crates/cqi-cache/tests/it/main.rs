@@ -1,3 +1,4 @@
 //! The cache through its public API.
 
 mod memory;
+mod redis;

@@ -1,0 +1,126 @@
+use std::time::Duration;
+
+use cqi_config::{CacheBackend, CacheConfig};
+use cqi_errors::{Error, Result};
+use fred::clients::Client;
+use fred::types::RespVersion;
+use fred::types::config::{
+    ClusterDiscoveryPolicy, Config, ConnectionConfig, PerformanceConfig, ServerConfig, TcpConfig,
+    TlsConfig,
+};
+
+use super::hosts::{self, Host};
+use super::tls;
+
+/// What a connection needs to know, read and checked once.
+#[derive(Debug)]
+pub(super) struct Settings {
+    pub(super) backend: CacheBackend,
+    pub(super) hosts: Vec<Host>,
+    pub(super) database: u8,
+    pub(super) connect_timeout: Duration,
+    pub(super) command_timeout: Duration,
+    pub(super) service: String,
+    pub(super) has_root: bool,
+    username: Option<String>,
+    password: Option<Hidden>,
+    sentinel_password: Option<Hidden>,
+    tls: Option<TlsConfig>,
+}
+
+/// Has no text in `Debug`.
+struct Hidden(String);
+
+impl std::fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl Settings {
+    pub(super) fn new(config: &CacheConfig) -> Result<Self> {
+        let hosts = hosts::parse(&config.hosts)?;
+        if config.backend == CacheBackend::Redis && hosts.len() > 1 {
+            return Err(Error::invalid_input(
+                "cache.hosts",
+                "has several entries, but cache.backend redis is one server: \
+                 keep one, or set cache.backend to redis-cluster or sentinel",
+            ));
+        }
+        if config.backend == CacheBackend::RedisCluster && config.database != 0 {
+            let problem = "must be 0: a cluster has no other";
+            return Err(Error::invalid_input("cache.database", problem));
+        }
+        // A user without a password still logs in by name.
+        let named = config.username != "default" && !config.username.is_empty();
+        let password = (named || !config.password.is_empty())
+            .then(|| Hidden(config.password.expose().to_owned()));
+        let sentinel_password = (!config.sentinel_password.is_empty())
+            .then(|| Hidden(config.sentinel_password.expose().to_owned()));
+        Ok(Self {
+            backend: config.backend,
+            hosts,
+            database: config.database,
+            connect_timeout: config.connect_timeout,
+            command_timeout: config.command_timeout,
+            service: config.sentinel_service.clone(),
+            has_root: config.tls_root_cert.is_some(),
+            username: named.then(|| config.username.clone()),
+            password,
+            sentinel_password,
+            tls: tls::config(config)?,
+        })
+    }
+
+    pub(super) fn uses_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// Makes a client of one connection, by way of one host, which ends with the connection:
+    /// it neither connects again nor sends anything twice.
+    pub(super) fn client(&self, host: &Host) -> Client {
+        let server = match self.backend {
+            CacheBackend::RedisCluster => ServerConfig::Clustered {
+                hosts: vec![host.server()],
+                policy: ClusterDiscoveryPolicy::UseCache,
+            },
+            CacheBackend::Sentinel => ServerConfig::Sentinel {
+                hosts: vec![host.server()],
+                service_name: self.service.clone(),
+                username: None,
+                password: self
+                    .sentinel_password
+                    .as_ref()
+                    .map(|hidden| hidden.0.clone()),
+            },
+            _ => ServerConfig::Centralized {
+                server: host.server(),
+            },
+        };
+        let config = Config {
+            fail_fast: true,
+            server,
+            version: RespVersion::RESP3,
+            username: self.username.clone(),
+            password: self.password.as_ref().map(|hidden| hidden.0.clone()),
+            database: (self.database != 0).then_some(self.database),
+            tls: self.tls.clone(),
+            ..Config::default()
+        };
+        let connection = ConnectionConfig {
+            connection_timeout: self.connect_timeout,
+            internal_command_timeout: self.connect_timeout,
+            max_command_attempts: 1,
+            tcp: TcpConfig {
+                nodelay: Some(true),
+                ..TcpConfig::default()
+            },
+            ..ConnectionConfig::default()
+        };
+        let performance = PerformanceConfig {
+            default_command_timeout: self.command_timeout,
+            ..PerformanceConfig::default()
+        };
+        Client::new(config, Some(performance), Some(connection), None)
+    }
+}
