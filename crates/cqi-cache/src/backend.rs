@@ -10,7 +10,8 @@ use crate::redis::Redis;
 /// What keeps the values: the same operations on stored bytes everywhere.
 ///
 /// A key is whole: with the prefix, escaped. `keep` is how long the backend has to keep a value,
-/// which may be longer than the value is fresh; `None` is for ever.
+/// in whole milliseconds from 1 to 100 years, which may be longer than the value is fresh; `None` is
+/// for ever.
 #[derive(Debug)]
 pub(crate) enum Backend {
     Memory(Memory),
@@ -25,17 +26,35 @@ impl Backend {
         })
     }
 
+    /// The host and port that commands go to; a memory backend has none.
+    pub(crate) fn server(&self) -> Option<(&str, u16)> {
+        match self {
+            Self::Memory(_) => None,
+            Self::Redis(redis) => Some(redis.server()),
+        }
+    }
+
     pub(crate) async fn get(&self, key: Bytes) -> Result<Option<Bytes>> {
         match self {
-            Self::Memory(memory) => Ok(memory.get(&key).await),
+            Self::Memory(memory) => Ok(memory.get(&key)),
             Self::Redis(redis) => redis.get(key).await,
+        }
+    }
+
+    /// The first bytes of a value, at most so many.
+    pub(crate) async fn head(&self, key: Bytes, len: usize) -> Result<Option<Bytes>> {
+        match self {
+            Self::Memory(memory) => Ok(memory
+                .get(&key)
+                .map(|value| value.slice(..len.min(value.len())))),
+            Self::Redis(redis) => redis.head(key, len).await,
         }
     }
 
     /// One answer for each key, in order.
     pub(crate) async fn get_many(&self, keys: Vec<Bytes>) -> Result<Vec<Option<Bytes>>> {
         match self {
-            Self::Memory(memory) => Ok(memory.get_many(&keys).await),
+            Self::Memory(memory) => Ok(keys.iter().map(|key| memory.get(key)).collect()),
             Self::Redis(redis) => redis.get_many(keys).await,
         }
     }
@@ -43,7 +62,7 @@ impl Backend {
     pub(crate) async fn set(&self, key: Bytes, value: Bytes, keep: Option<Duration>) -> Result<()> {
         match self {
             Self::Memory(memory) => {
-                memory.set(key, value, keep).await;
+                memory.set(key, value, keep);
                 Ok(())
             }
             Self::Redis(redis) => redis.set(key, value, keep).await,
@@ -57,14 +76,16 @@ impl Backend {
     ) -> Result<()> {
         match self {
             Self::Memory(memory) => {
-                memory.set_many(entries, keep).await;
+                for (key, value) in entries {
+                    memory.set(key, value, keep);
+                }
                 Ok(())
             }
             Self::Redis(redis) => redis.set_many(entries, keep).await,
         }
     }
 
-    /// Sets unless what is there has the same or a higher version (bytes 22..30 of both); whether it did.
+    /// Sets unless [`is_outdated_by`](crate::entry::is_outdated_by) what is there; whether it did.
     pub(crate) async fn set_newer(
         &self,
         key: Bytes,
@@ -72,7 +93,7 @@ impl Backend {
         keep: Option<Duration>,
     ) -> Result<bool> {
         match self {
-            Self::Memory(memory) => Ok(memory.set_newer(key, value, keep).await),
+            Self::Memory(memory) => Ok(memory.set_newer(key, value, keep)),
             Self::Redis(redis) => redis.set_newer(key, value, keep).await,
         }
     }
@@ -80,7 +101,7 @@ impl Backend {
     /// How many there were.
     pub(crate) async fn delete(&self, keys: Vec<Bytes>) -> Result<u64> {
         match self {
-            Self::Memory(memory) => Ok(memory.delete(&keys).await),
+            Self::Memory(memory) => Ok(memory.delete(&keys)),
             Self::Redis(redis) => redis.delete(keys).await,
         }
     }

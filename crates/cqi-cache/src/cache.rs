@@ -1,108 +1,240 @@
+use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-use bytes::{BufMut, Bytes, BytesMut};
 use cqi_config::CacheConfig;
-use cqi_errors::{Result, ResultExt};
+use cqi_errors::{Error, Result};
 use prost::{Message, Name};
 
 use crate::backend::Backend;
-use crate::entry::{self, Entry, Header, NEVER};
-use crate::{Key, Ttl, clock};
+use crate::call::Call;
+use crate::counters::{Counters, Operation};
+use crate::entry::{HEADER, Header};
+use crate::{Key, Ttl};
 
 /// Typed values under keys, in Redis or in this process; a cheap clone.
-#[derive(Clone, Debug)]
+///
+/// A value is stored with the full name of its message type and the time at which it expires. What
+/// does not fit the reader (another type, another [schema](Cache::with_schema), foreign or broken
+/// bytes, more than `cache.max_value_size`) is a miss for it, and so is a value past its time.
+///
+/// # Clocks
+/// A value's end is a point in time, so that a write which Redis carries out late, after its caller
+/// gave it up, does not live longer than it should. Every reader compares it with its own clock:
+/// the hosts' clocks have to agree to well within the shortest TTL. A reader that is ahead by a
+/// second sees values end a second early; one that is behind sees late writes for a second more, and
+/// all others for as long as the backend keeps them, which is their TTL by the server's own count.
+#[derive(Clone)]
 pub struct Cache {
     inner: Arc<Inner>,
+    schema: u32,
 }
 
-#[derive(Debug)]
-struct Inner {
-    backend: Backend,
+pub(crate) struct Inner {
+    pub(crate) backend: Backend,
     /// Escaped, with the colon behind it; empty for none.
-    prefix: String,
-    default_ttl: Duration,
-    max_value_size: u64,
+    pub(crate) prefix: String,
+    pub(crate) default_ttl: Duration,
+    pub(crate) max_value_size: u64,
+    pub(crate) counters: Counters,
+    closed: AtomicBool,
 }
 
 impl Cache {
     /// Connects to the backend that the settings name.
     ///
+    /// ```
+    /// # #[tokio::main]
+    /// # async fn main() -> cqi_errors::Result<()> {
+    /// use cqi_cache::Cache;
+    /// use cqi_config::CacheConfig;
+    ///
+    /// let cache = Cache::connect(&CacheConfig::default()).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// Those of the backend.
+    ///
+    /// # Cancel safety
+    /// Safe: what was opened is closed.
     pub async fn connect(config: &CacheConfig) -> Result<Self> {
         let prefix = match config.key_prefix.as_str() {
             "" => String::new(),
-            prefix => format!("{}:", Key::new(prefix)),
+            prefix => format!("{}:", Key::new(prefix).as_str()),
+        };
+        let inner = Inner {
+            backend: Backend::connect(config).await?,
+            prefix,
+            default_ttl: config.default_ttl,
+            max_value_size: config.max_value_size,
+            counters: Counters::default(),
+            closed: AtomicBool::new(false),
         };
         Ok(Self {
-            inner: Arc::new(Inner {
-                backend: Backend::connect(config).await?,
-                prefix,
-                default_ttl: config.default_ttl,
-                max_value_size: config.max_value_size,
-            }),
+            inner: Arc::new(inner),
+            schema: 0,
         })
+    }
+
+    /// Returns a handle on the same cache whose values have a schema of this number; 0 by default.
+    ///
+    /// Protobuf's compatible changes (new fields, removed fields) need no number. Where a message
+    /// keeps its name and means something else, count this up in the code that made the change: values
+    /// of other numbers are misses for it, never garbage. While old and new instances run side by side
+    /// they replace each other's values; a part in the key that tells them apart avoids that.
+    ///
+    /// ```
+    /// # #[tokio::main]
+    /// # async fn main() -> cqi_errors::Result<()> {
+    /// # let cache = cqi_cache::Cache::connect(&cqi_config::CacheConfig::default()).await?;
+    /// // Since 2 amounts are in minor units.
+    /// let cache = cache.with_schema(2);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_schema(&self, number: u32) -> Self {
+        Self {
+            inner: Arc::clone(&self.inner),
+            schema: number,
+        }
     }
 
     /// Returns the value of a key, or `None` where it has none of this type.
     ///
-    /// # Errors
-    /// Those of the backend.
-    pub async fn get<M: Message + Name + Default>(&self, key: &Key) -> Result<Option<M>> {
-        let stored = self.inner.backend.get(self.full(key)).await;
-        let stored = stored.with_context(|| format!("get {key} from the cache"))?;
-        let now = clock::unix_millis();
-        let entry = stored.and_then(Entry::parse);
-        Ok(entry
-            .filter(|entry| !entry.is_expired(now))
-            .and_then(|entry| entry.message()))
-    }
-
-    /// Sets the value of a key.
+    /// Fields that prost was told to make `Bytes` are not copied: they share the memory that was read.
     ///
     /// # Errors
-    /// Those of the backend; `InvalidInput` when the value is larger than `cache.max_value_size`.
+    /// Those of the backend.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn get<M: Message + Name + Default>(&self, key: &Key) -> Result<Option<M>> {
+        Ok(self.get_versioned(key).await?.map(|(value, _)| value))
+    }
+
+    /// Sets the value of a key, whatever was there, also a [versioned](Cache::set_versioned) one.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use cqi_cache::Ttl;
+    ///
+    /// # async fn run<M: prost::Message + prost::Name>(cache: &cqi_cache::Cache, key: &cqi_cache::Key, value: &M) -> cqi_errors::Result<()> {
+    /// cache.set(key, value, Duration::from_secs(60)).await?;
+    /// cache.set(key, value, None).await?; // cache.default_ttl
+    /// cache.set(key, value, Ttl::Never).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// - [`InvalidInput`](cqi_errors::Kind::InvalidInput) when the value is larger than
+    ///   `cache.max_value_size`; what was there stays.
+    /// - Those of the backend. After a [`Timeout`](cqi_errors::Kind::Timeout) the value may be set, or
+    ///   be set later; even then it is a miss once its time is over.
+    ///
+    /// # Cancel safety
+    /// The value may be set.
     pub async fn set<M: Message + Name>(
         &self,
         key: &Key,
         value: &M,
         ttl: impl Into<Ttl>,
     ) -> Result<()> {
-        let keep = self.keep(ttl.into());
-        let header = Header {
-            tag: entry::tag::<M>(),
-            absent: false,
-            expires_at: expires_at(keep),
-            cost: 0,
-            version: 0,
+        let keep = ttl.into().resolve(self.inner.default_ttl);
+        let header = Header::new(self.tag::<M>(), keep);
+        self.store(key, &header, Some(value), keep).await
+    }
+
+    /// Deletes the value of a key, of whatever type; returns whether there was one.
+    ///
+    /// Its version is forgotten with it: a [`set_versioned`](Cache::set_versioned) that comes after
+    /// sets what it has.
+    ///
+    /// # Errors
+    /// Those of the backend.
+    ///
+    /// # Cancel safety
+    /// The value may be deleted.
+    pub async fn delete(&self, key: &Key) -> Result<bool> {
+        let call = Call::one(Operation::Delete, key);
+        let keys = vec![self.full(key)];
+        Ok(self
+            .inner
+            .call(call, self.inner.backend.delete(keys))
+            .await?
+            > 0)
+    }
+
+    /// Says whether a key has a value, of whatever type, without reading it.
+    ///
+    /// # Errors
+    /// Those of the backend.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn exists(&self, key: &Key) -> Result<bool> {
+        let call = Call::one(Operation::Exists, key);
+        let head = self.inner.backend.head(self.full(key), HEADER);
+        let Some(mut head) = self.inner.call(call, head).await? else {
+            return Ok(false);
         };
-        let value = entry::encode(&header, Some(value), self.inner.max_value_size);
-        let value = value.with_context(|| format!("set {key} in the cache"))?;
-        let set = self.inner.backend.set(self.full(key), value, keep).await;
-        set.with_context(|| format!("set {key} in the cache"))
+        let header = Header::take(&mut head);
+        Ok(header.is_ok_and(|header| !header.absent && !header.is_expired_now()))
     }
 
-    fn keep(&self, ttl: Ttl) -> Option<Duration> {
-        match ttl {
-            Ttl::Default => Some(self.inner.default_ttl),
-            Ttl::After(ttl) => Some(ttl.max(Duration::from_millis(1))),
-            Ttl::Never => None,
+    /// Says whether the cache can be used now: for health checks, with a bound of its own.
+    ///
+    /// # Errors
+    /// Those of the backend; Temporary once the cache is closed.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn check(&self) -> Result<()> {
+        if self.inner.is_closed() {
+            return Err(closed());
         }
+        self.inner.backend.check().await
     }
 
-    fn full(&self, key: &Key) -> Bytes {
-        let prefix = &self.inner.prefix;
-        let mut full = BytesMut::with_capacity(prefix.len() + key.as_str().len());
-        full.put_slice(prefix.as_bytes());
-        full.put_slice(key.as_str().as_bytes());
-        full.freeze()
+    /// Closes the connections; a memory backend forgets its values. Later calls on this or any other
+    /// handle fail with a Temporary error.
+    ///
+    /// # Cancel safety
+    /// The cache is closed; only the waiting ends.
+    pub async fn close(&self) {
+        self.inner.closed.store(true, Relaxed);
+        self.inner.backend.close().await;
+    }
+
+    pub(crate) fn inner(&self) -> &Arc<Inner> {
+        &self.inner
+    }
+
+    pub(crate) fn schema(&self) -> u32 {
+        self.schema
     }
 }
 
-fn expires_at(keep: Option<Duration>) -> u64 {
-    keep.map_or(NEVER, |keep| {
-        let millis = u64::try_from(keep.as_millis()).unwrap_or(NEVER);
-        clock::unix_millis().saturating_add(millis)
-    })
+impl Inner {
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Relaxed)
+    }
+}
+
+pub(crate) fn closed() -> Error {
+    Error::temporary("the cache is closed")
+}
+
+impl fmt::Debug for Cache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cache")
+            .field("backend", &self.inner.backend)
+            .field("prefix", &self.inner.prefix)
+            .field("schema", &self.schema)
+            .finish_non_exhaustive()
+    }
 }

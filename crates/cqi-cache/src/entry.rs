@@ -11,9 +11,13 @@
 //!
 //! Numbers are big-endian, so that versions can be compared as bytes.
 
+use std::time::Duration;
+
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use cqi_errors::{Error, Kind, Result};
 use prost::{Message, Name};
+
+use crate::clock;
 
 pub(crate) const HEADER: usize = 30;
 pub(crate) const NEVER: u64 = u64::MAX;
@@ -34,6 +38,72 @@ pub(crate) struct Header {
     pub(crate) version: u64,
 }
 
+impl Header {
+    /// The header of a value that lives for this time from now on; `None` is for ever.
+    pub(crate) fn new(tag: u64, ttl: Option<Duration>) -> Self {
+        let expires_at = ttl.map_or(NEVER, |ttl| {
+            let millis = u64::try_from(ttl.as_millis()).unwrap_or(NEVER);
+            clock::unix_millis().saturating_add(millis)
+        });
+        Self {
+            tag,
+            absent: false,
+            expires_at,
+            cost: 0,
+            version: 0,
+        }
+    }
+
+    /// Takes the header off what is stored.
+    pub(crate) fn take(stored: &mut Bytes) -> Result<Self, Rejected> {
+        if stored.len() < HEADER || stored.get_u8() != LAYOUT {
+            return Err(Rejected::Foreign);
+        }
+        let flags = stored.get_u8();
+        if flags & !ABSENT != 0 {
+            return Err(Rejected::Foreign);
+        }
+        Ok(Self {
+            tag: stored.get_u64(),
+            absent: flags & ABSENT != 0,
+            expires_at: stored.get_u64(),
+            cost: stored.get_u32(),
+            version: stored.get_u64(),
+        })
+    }
+
+    /// Whether the value is out of date at a time in milliseconds since the Unix epoch.
+    pub(crate) fn is_expired(&self, now: u64) -> bool {
+        self.expires_at <= now
+    }
+
+    pub(crate) fn is_expired_now(&self) -> bool {
+        self.expires_at != NEVER && self.is_expired(clock::unix_millis())
+    }
+}
+
+/// Why what is stored is no value for the reader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rejected {
+    /// Not written by this crate, or by a later version of it.
+    Foreign,
+    /// Of another message type or schema.
+    OtherType,
+    TooLarge,
+    Undecodable,
+}
+
+impl Rejected {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Foreign => "not written by this version of cqi-cache",
+            Self::OtherType => "of another message type or schema",
+            Self::TooLarge => "larger than cache.max_value_size",
+            Self::Undecodable => "does not decode",
+        }
+    }
+}
+
 /// A value as the backend has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
@@ -42,41 +112,24 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// Reads what is under a key; `None` where something else put it there.
-    pub(crate) fn parse(mut stored: Bytes) -> Option<Self> {
-        if stored.len() < HEADER || stored.get_u8() != LAYOUT {
-            return None;
+    /// Reads what is under a key, if it is of this type and size.
+    pub(crate) fn parse(mut stored: Bytes, tag: u64, limit: u64) -> Result<Self, Rejected> {
+        let header = Header::take(&mut stored)?;
+        if header.tag != tag {
+            return Err(Rejected::OtherType);
         }
-        let flags = stored.get_u8();
-        if flags & !ABSENT != 0 {
-            return None;
+        if stored.len() as u64 > limit {
+            return Err(Rejected::TooLarge);
         }
-        let header = Header {
-            tag: stored.get_u64(),
-            absent: flags & ABSENT != 0,
-            expires_at: stored.get_u64(),
-            cost: stored.get_u32(),
-            version: stored.get_u64(),
-        };
-        Some(Self {
+        Ok(Self {
             header,
             body: stored,
         })
     }
 
-    /// Whether the value is out of date at a time in milliseconds since the Unix epoch.
-    pub(crate) fn is_expired(&self, now: u64) -> bool {
-        self.header.expires_at <= now
-    }
-
-    /// Decodes the message; `None` where it is of another type or broken.
-    ///
-    /// Fields of type `Bytes` share the memory of what was read.
-    pub(crate) fn message<M: Message + Name + Default>(&self) -> Option<M> {
-        if self.header.tag != tag::<M>() || self.header.absent {
-            return None;
-        }
-        M::decode(self.body.clone()).ok()
+    /// Decodes the message. Fields of type `Bytes` share the memory of what was read.
+    pub(crate) fn message<M: Message + Default>(self) -> Result<M, Rejected> {
+        M::decode(self.body).map_err(|_| Rejected::Undecodable)
     }
 }
 
@@ -93,7 +146,7 @@ pub(crate) fn encode<M: Message>(
     if len as u64 > limit {
         return Err(Error::new(
             Kind::InvalidInput,
-            format!("the value has {len} bytes, but cache.max_value_size is {limit}"),
+            format!("the value has {len} bytes, more than the {limit} of cache.max_value_size"),
         ));
     }
     let mut stored = BytesMut::with_capacity(HEADER + len);
@@ -109,11 +162,32 @@ pub(crate) fn encode<M: Message>(
     Ok(stored.freeze())
 }
 
-/// The tag of a message type: FNV-1a of its full name.
-pub(crate) const fn tag<M: Name>() -> u64 {
-    let hash = fnv(0xcbf2_9ce4_8422_2325, M::PACKAGE.as_bytes());
-    fnv(fnv(hash, b"."), M::NAME.as_bytes())
+/// Whether a value has to give way to what is there: one of the same type with a higher version.
+///
+/// The script of the Redis backend says the same.
+pub(crate) fn is_outdated_by(value: &[u8], there: &[u8]) -> bool {
+    let part = |of: std::ops::Range<usize>| (value.get(of.clone()), there.get(of));
+    let same = |(ours, theirs): (Option<&[u8]>, _)| ours == theirs;
+    let (ours, theirs) = part(22..30);
+    same(part(0..1)) && same(part(2..10)) && theirs > ours
 }
+
+/// The tag of a message type in a version of its schema: FNV-1a of its full name, and of the number
+/// unless that is 0.
+pub(crate) fn tag<M: Name>(schema: u32) -> u64 {
+    let name = const {
+        fnv(
+            fnv(fnv(FNV, M::PACKAGE.as_bytes()), b"."),
+            M::NAME.as_bytes(),
+        )
+    };
+    match schema {
+        0 => name,
+        _ => fnv(fnv(name, b"#"), &schema.to_be_bytes()),
+    }
+}
+
+const FNV: u64 = 0xcbf2_9ce4_8422_2325;
 
 const fn fnv(mut hash: u64, bytes: &[u8]) -> u64 {
     let mut at = 0;

@@ -1,14 +1,24 @@
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use cqi_config::CacheConfig;
-use moka::future::Cache;
+use moka::notification::RemovalCause;
 use moka::ops::compute::{CompResult, Op};
+use moka::sync::Cache;
+
+use crate::counters::Count;
+use crate::entry;
+
+/// What an entry takes besides its key and value: moka's own bookkeeping.
+const OVERHEAD: usize = 400;
 
 /// Values in this process, bounded by their bytes.
 #[derive(Debug)]
 pub(crate) struct Memory {
     values: Cache<Bytes, Kept>,
+    capacity: u64,
+    evictions: Arc<Count>,
 }
 
 #[derive(Clone, Debug)]
@@ -35,62 +45,89 @@ impl moka::Expiry<Bytes, Kept> for Expiry {
     }
 }
 
+fn weight(key: &Bytes, value: &Bytes) -> usize {
+    OVERHEAD + key.len() + value.len()
+}
+
 impl Memory {
     pub(crate) fn new(config: &CacheConfig) -> Self {
-        let weigh = |key: &Bytes, kept: &Kept| {
-            u32::try_from(key.len() + kept.value.len()).unwrap_or(u32::MAX)
-        };
+        let evictions = Arc::<Count>::default();
+        let count = Arc::clone(&evictions);
         let values = Cache::builder()
             .max_capacity(config.max_size)
-            .weigher(weigh)
+            .weigher(|key: &Bytes, kept: &Kept| {
+                u32::try_from(weight(key, &kept.value)).unwrap_or(u32::MAX)
+            })
             .expire_after(Expiry)
+            .eviction_listener(move |_, _, cause| {
+                if cause == RemovalCause::Size {
+                    count.inc();
+                }
+            })
             .build();
-        Self { values }
-    }
-
-    pub(crate) async fn get(&self, key: &Bytes) -> Option<Bytes> {
-        self.values.get(key).await.map(|kept| kept.value)
-    }
-
-    pub(crate) async fn get_many(&self, keys: &[Bytes]) -> Vec<Option<Bytes>> {
-        let mut values = Vec::with_capacity(keys.len());
-        for key in keys {
-            values.push(self.get(key).await);
-        }
-        values
-    }
-
-    pub(crate) async fn set(&self, key: Bytes, value: Bytes, keep: Option<Duration>) {
-        self.values.insert(key, Kept { value, keep }).await;
-    }
-
-    pub(crate) async fn set_many(&self, entries: Vec<(Bytes, Bytes)>, keep: Option<Duration>) {
-        for (key, value) in entries {
-            self.set(key, value, keep).await;
+        Self {
+            values,
+            capacity: config.max_size,
+            evictions,
         }
     }
 
-    pub(crate) async fn set_newer(&self, key: Bytes, value: Bytes, keep: Option<Duration>) -> bool {
-        let newer = async |there: Option<moka::Entry<Bytes, Kept>>| match there {
-            Some(there) if there.value().value.get(22..30) >= value.get(22..30) => Op::Nop,
-            _ => Op::Put(Kept {
+    pub(crate) fn get(&self, key: &[u8]) -> Option<Bytes> {
+        self.values.get(key).map(|kept| kept.value)
+    }
+
+    pub(crate) fn set(&self, key: Bytes, value: Bytes, keep: Option<Duration>) {
+        if self.has_room(&key, &value) {
+            self.values.insert(key, Kept { value, keep });
+        } else {
+            // What was there is out of date.
+            self.values.invalidate(&key);
+        }
+    }
+
+    /// Sets unless what is there has a higher version; whether it did.
+    pub(crate) fn set_newer(&self, key: Bytes, value: Bytes, keep: Option<Duration>) -> bool {
+        let has_room = self.has_room(&key, &value);
+        let compare = |there: Option<moka::Entry<Bytes, Kept>>| match there {
+            Some(there) if entry::is_outdated_by(&value, &there.value().value) => Op::Nop,
+            _ if has_room => Op::Put(Kept {
                 value: value.clone(),
                 keep,
             }),
+            _ => Op::Remove,
         };
-        let done = self.values.entry(key).and_compute_with(newer).await;
-        matches!(done, CompResult::Inserted(_) | CompResult::ReplacedWith(_))
+        !matches!(
+            self.values.entry(key).and_compute_with(compare),
+            CompResult::Unchanged(_)
+        )
     }
 
-    pub(crate) async fn delete(&self, keys: &[Bytes]) -> u64 {
-        let mut deleted = 0;
-        for key in keys {
-            deleted += u64::from(self.values.remove(key).await.is_some());
+    fn has_room(&self, key: &Bytes, value: &Bytes) -> bool {
+        let room = weight(key, value) as u64 <= self.capacity;
+        if !room {
+            self.evictions.inc();
         }
-        deleted
+        room
+    }
+
+    /// How many there were.
+    pub(crate) fn delete(&self, keys: &[Bytes]) -> u64 {
+        let there = |key: &&Bytes| self.values.remove(*key).is_some();
+        keys.iter().filter(there).count() as u64
+    }
+
+    /// How many values there are, and the bytes they take.
+    pub(crate) fn size(&self) -> (u64, u64) {
+        self.values.run_pending_tasks();
+        (self.values.entry_count(), self.values.weighted_size())
+    }
+
+    pub(crate) fn evictions(&self) -> u64 {
+        self.evictions.get()
     }
 
     pub(crate) fn close(&self) {
         self.values.invalidate_all();
+        self.values.run_pending_tasks();
     }
 }
