@@ -97,12 +97,11 @@ fn difference(path: &Path, file: &Generated) -> Result<String> {
         .output();
     fs::remove_file(&wanted)?;
     let diff = String::from_utf8_lossy(&output.context("cannot start git")?.stdout).into_owned();
-    // The first four lines name the temporary file.
-    let hunks = diff
-        .lines()
-        .skip_while(|line| !line.starts_with("@@"))
-        .collect::<Vec<_>>()
-        .join("\n");
+    // The first four lines name the temporary file; of what is no text there are no others.
+    let hunks = match diff.find("@@") {
+        Some(start) => diff[start..].trim_end(),
+        None => "(binary)",
+    };
     Ok(format!("{}\n{hunks}\n", file.path))
 }
 
@@ -135,6 +134,8 @@ mod tests {
             error.ends_with("write them with\n    cargo xtask codegen"),
             "{error}"
         );
+        let error = run_in(&root, &files("\0"), Mode::Check).unwrap_err();
+        assert!(error.to_string().contains("a\n(binary)\n"), "{error}");
         run_in(&root, &files("one\n2\n"), Mode::Write).unwrap();
         assert_eq!(fs::read_to_string(root.join("a")).unwrap(), "one\n2\n");
         fs::remove_dir_all(root).unwrap();

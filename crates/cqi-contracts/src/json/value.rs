@@ -5,11 +5,15 @@ use std::fmt;
 
 use prost_types::value::Kind;
 use prost_types::{ListValue, NullValue, Struct, Value};
-use serde::de::{Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
 use serde::ser::Error as _;
-use serde::{Deserializer, Serializer};
+use serde::{Deserializer, Serialize, Serializer};
 
-use super::shape::{Read, Shape, Written};
+use super::shape::Shape;
+
+/// How many objects and arrays may be inside of each other. An object takes three of the hundred levels that decoders
+/// of the binary form allow: what is read here must not become bytes that no consumer can read.
+const DEPTH: usize = 32;
 
 /// An object with anything in it.
 pub(super) struct Free;
@@ -18,26 +22,21 @@ impl Shape for Free {
     type Value = Struct;
 
     fn write<S: Serializer>(object: &Struct, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_map(
-            object
-                .fields
-                .iter()
-                .map(|(name, value)| (name, Written::<Anything>(value))),
-        )
+        let members = &object.fields;
+        to.collect_map(members.iter().map(|(name, value)| (name, Written(value))))
     }
 
     fn read<'de, D: Deserializer<'de>>(from: D) -> Result<Struct, D::Error> {
-        from.deserialize_map(ObjectVisitor)
+        from.deserialize_map(ObjectVisitor(Depth(DEPTH)))
     }
 }
 
-struct Anything;
+/// A value to write.
+struct Written<'a>(&'a Value);
 
-impl Shape for Anything {
-    type Value = Value;
-
-    fn write<S: Serializer>(value: &Value, to: S) -> Result<S::Ok, S::Error> {
-        match &value.kind {
+impl Serialize for Written<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match &self.0.kind {
             Some(Kind::NullValue(_)) => to.serialize_unit(),
             Some(Kind::BoolValue(bool)) => to.serialize_bool(*bool),
             Some(Kind::NumberValue(number)) if number.is_finite() => to.serialize_f64(*number),
@@ -45,21 +44,36 @@ impl Shape for Anything {
                 "a google.protobuf.Value of {number} has no JSON"
             ))),
             Some(Kind::StringValue(text)) => to.serialize_str(text),
-            Some(Kind::ListValue(list)) => to.collect_seq(list.values.iter().map(Written::<Self>)),
+            Some(Kind::ListValue(list)) => to.collect_seq(list.values.iter().map(Written)),
             Some(Kind::StructValue(object)) => Free::write(object, to),
             None => Err(S::Error::custom(
                 "a google.protobuf.Value without a kind has no JSON",
             )),
         }
     }
+}
 
-    fn read<'de, D: Deserializer<'de>>(from: D) -> Result<Value, D::Error> {
-        from.deserialize_any(ValueVisitor)
-            .map(|kind| Value { kind: Some(kind) })
+/// What may still be inside.
+#[derive(Clone, Copy)]
+struct Depth(usize);
+
+impl Depth {
+    fn less<E: Error>(self) -> Result<Self, E> {
+        let less = self.0.checked_sub(1).map(Self);
+        less.ok_or_else(|| E::custom(format_args!("more than {DEPTH} objects and arrays deep")))
     }
 }
 
-struct ObjectVisitor;
+impl<'de> DeserializeSeed<'de> for Depth {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Value, D::Error> {
+        let kind = from.deserialize_any(ValueVisitor(self))?;
+        Ok(Value { kind: Some(kind) })
+    }
+}
+
+struct ObjectVisitor(Depth);
 
 impl<'de> Visitor<'de> for ObjectVisitor {
     type Value = Struct;
@@ -69,15 +83,16 @@ impl<'de> Visitor<'de> for ObjectVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Struct, A::Error> {
+        let inside = self.0.less()?;
         let mut fields = BTreeMap::new();
-        while let Some((name, Read(value))) = map.next_entry::<String, Read<Anything>>()? {
-            fields.insert(name, value);
+        while let Some(name) = map.next_key()? {
+            fields.insert(name, map.next_value_seed(inside)?);
         }
         Ok(Struct { fields })
     }
 }
 
-struct ValueVisitor;
+struct ValueVisitor(Depth);
 
 impl<'de> Visitor<'de> for ValueVisitor {
     type Value = Kind;
@@ -115,14 +130,15 @@ impl<'de> Visitor<'de> for ValueVisitor {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Kind, A::Error> {
+        let inside = self.0.less()?;
         let mut values = Vec::new();
-        while let Some(Read(value)) = seq.next_element::<Read<Anything>>()? {
+        while let Some(value) = seq.next_element_seed(inside)? {
             values.push(value);
         }
         Ok(Kind::ListValue(ListValue { values }))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Kind, A::Error> {
-        ObjectVisitor.visit_map(map).map(Kind::StructValue)
+        ObjectVisitor(self.0).visit_map(map).map(Kind::StructValue)
     }
 }

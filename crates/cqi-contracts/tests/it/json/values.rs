@@ -1,4 +1,6 @@
 use cqi_contracts::assets::v1::Asset;
+use cqi_contracts::events::v1::AssetCreated;
+use cqi_contracts::prost::Message;
 use cqi_contracts::prost_types::value::Kind;
 use cqi_contracts::prost_types::{Struct, Value};
 
@@ -63,5 +65,33 @@ fn free_form_data_is_an_object() {
     for json in ["[]", "1", "\"text\"", "true"] {
         let message = refused::<Asset>(&format!(r#"{{"metadata":{json}}}"#));
         assert!(message.contains("expected an object"), "{message}");
+    }
+}
+
+/// Decoders of the binary form stop at a hundred levels: such an event would be poison to its consumers.
+#[test]
+fn what_could_not_be_decoded_again_is_refused() {
+    let objects = |depth: usize| format!("{}1{}", r#"{"it":"#.repeat(depth), "}".repeat(depth));
+    let arrays = |depth: usize| {
+        format!(
+            "{{\"it\":{}{}}}",
+            "[".repeat(depth - 1),
+            "]".repeat(depth - 1)
+        )
+    };
+    let event = |metadata: String| format!(r#"{{"asset":{{"metadata":{metadata}}}}}"#);
+    for deepest in [objects(32), arrays(32)] {
+        let event: AssetCreated = serde_json::from_str(&event(deepest)).unwrap();
+        assert_eq!(
+            AssetCreated::decode(event.encode_to_vec().as_slice()),
+            Ok(event)
+        );
+    }
+    for deeper in [objects(33), arrays(33), arrays(100)] {
+        let message = refused::<AssetCreated>(&event(deeper));
+        assert!(
+            message.starts_with("more than 32 objects and arrays deep"),
+            "{message}"
+        );
     }
 }
