@@ -1,6 +1,6 @@
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use cqi_config::CacheConfig;
@@ -11,6 +11,7 @@ use crate::backend::Backend;
 use crate::call::Call;
 use crate::counters::{Counters, Operation};
 use crate::entry::{HEADER, Header};
+use crate::load::Loads;
 use crate::{Key, Ttl};
 
 /// Typed values under keys, in Redis or in this process; a cheap clone.
@@ -37,6 +38,9 @@ pub(crate) struct Inner {
     pub(crate) prefix: String,
     pub(crate) default_ttl: Duration,
     pub(crate) max_value_size: u64,
+    pub(crate) load_timeout: Duration,
+    pub(crate) ttl_jitter: f64,
+    pub(crate) loads: Loads,
     pub(crate) counters: Counters,
     closed: AtomicBool,
 }
@@ -70,6 +74,9 @@ impl Cache {
             prefix,
             default_ttl: config.default_ttl,
             max_value_size: config.max_value_size,
+            load_timeout: config.load_timeout,
+            ttl_jitter: config.ttl_jitter,
+            loads: Loads::default(),
             counters: Counters::default(),
             closed: AtomicBool::new(false),
         };
@@ -146,7 +153,9 @@ impl Cache {
     ) -> Result<()> {
         let keep = ttl.into().resolve(self.inner.default_ttl);
         let header = Header::new(self.tag::<M>(), keep);
-        self.store(key, &header, Some(value), keep).await
+        let stored = self.encode(Call::one(Operation::Set, key), &header, value)?;
+        self.inner.loads.supersede(key).await;
+        self.write(key, stored, keep).await
     }
 
     /// Deletes the value of a key, of whatever type; returns whether there was one.
@@ -160,13 +169,8 @@ impl Cache {
     /// # Cancel safety
     /// The value may be deleted.
     pub async fn delete(&self, key: &Key) -> Result<bool> {
-        let call = Call::one(Operation::Delete, key);
-        let keys = vec![self.full(key)];
-        Ok(self
-            .inner
-            .call(call, self.inner.backend.delete(keys))
-            .await?
-            > 0)
+        self.inner.loads.supersede(key).await;
+        self.remove(key).await
     }
 
     /// Says whether a key has a value, of whatever type, without reading it.
@@ -207,6 +211,7 @@ impl Cache {
     /// The cache is closed; only the waiting ends.
     pub async fn close(&self) {
         self.inner.closed.store(true, Relaxed);
+        self.inner.loads.close().await;
         self.inner.backend.close().await;
     }
 
@@ -216,6 +221,28 @@ impl Cache {
 
     pub(crate) fn schema(&self) -> u32 {
         self.schema
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakCache {
+        WeakCache {
+            inner: Arc::downgrade(&self.inner),
+            schema: self.schema,
+        }
+    }
+}
+
+/// A handle that does not keep the cache.
+pub(crate) struct WeakCache {
+    inner: Weak<Inner>,
+    schema: u32,
+}
+
+impl WeakCache {
+    pub(crate) fn upgrade(&self) -> Option<Cache> {
+        Some(Cache {
+            inner: self.inner.upgrade()?,
+            schema: self.schema,
+        })
     }
 }
 

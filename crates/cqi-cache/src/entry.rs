@@ -6,7 +6,7 @@
 //! | 1 | flags |
 //! | 2..10 | tag of the message type |
 //! | 10..18 | when it expires, in milliseconds since the Unix epoch; all ones for never |
-//! | 18..22 | how long it took to load, in milliseconds |
+//! | 18..22 | how long it took to load, in microseconds |
 //! | 22..30 | version of the value as the caller counts; 0 for none |
 //!
 //! Numbers are big-endian, so that versions can be compared as bytes.
@@ -32,7 +32,7 @@ pub(crate) struct Header {
     pub(crate) absent: bool,
     /// Milliseconds since the Unix epoch, or [`NEVER`].
     pub(crate) expires_at: u64,
-    /// Milliseconds.
+    /// Microseconds, at most some 71 minutes; 0 for what was not loaded.
     pub(crate) cost: u32,
     /// 0 for none.
     pub(crate) version: u64,
@@ -133,33 +133,32 @@ impl Entry {
     }
 }
 
-/// Writes a header and a message, in one allocation.
+/// Refuses a message that is too large to store.
 ///
 /// # Errors
 /// `InvalidInput` when the message has more than `limit` bytes.
-pub(crate) fn encode<M: Message>(
-    header: &Header,
-    message: Option<&M>,
-    limit: u64,
-) -> Result<Bytes> {
-    let len = message.map_or(0, Message::encoded_len);
-    if len as u64 > limit {
-        return Err(Error::new(
-            Kind::InvalidInput,
-            format!("the value has {len} bytes, more than the {limit} of cache.max_value_size"),
-        ));
+pub(crate) fn check_size<M: Message>(message: &M, limit: u64) -> Result<()> {
+    let len = message.encoded_len();
+    if len as u64 <= limit {
+        return Ok(());
     }
-    let mut stored = BytesMut::with_capacity(HEADER + len);
+    Err(Error::new(
+        Kind::InvalidInput,
+        format!("the value has {len} bytes, more than the {limit} of cache.max_value_size"),
+    ))
+}
+
+/// Writes a header and a message, in one allocation.
+pub(crate) fn encode<M: Message>(header: &Header, message: &M) -> Bytes {
+    let mut stored = BytesMut::with_capacity(HEADER + message.encoded_len());
     stored.put_u8(LAYOUT);
     stored.put_u8(if header.absent { ABSENT } else { 0 });
     stored.put_u64(header.tag);
     stored.put_u64(header.expires_at);
     stored.put_u32(header.cost);
     stored.put_u64(header.version);
-    if let Some(message) = message {
-        message.encode_raw(&mut stored);
-    }
-    Ok(stored.freeze())
+    message.encode_raw(&mut stored);
+    stored.freeze()
 }
 
 /// Whether a value has to give way to what is there: one of the same type with a higher version.

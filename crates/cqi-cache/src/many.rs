@@ -72,10 +72,13 @@ impl Cache {
         let keep = ttl.into().resolve(self.inner().default_ttl);
         let header = Header::new(self.tag::<M>(), keep);
         let encoded = values.iter().map(|(key, value)| {
-            let stored = self.encode(Call::one(Operation::SetMany, key), &header, Some(value))?;
+            let stored = self.encode(Call::one(Operation::SetMany, key), &header, value)?;
             Ok((self.full(key), stored))
         });
         let entries = encoded.collect::<Result<_>>()?;
+        for (key, _) in values {
+            self.inner().loads.supersede(key).await;
+        }
         let call = Call::many(Operation::SetMany, values.len());
         let set = self.inner().backend.set_many(entries, keep);
         self.inner().call(call, set).await
@@ -91,6 +94,9 @@ impl Cache {
     pub async fn delete_many(&self, keys: &[Key]) -> Result<u64> {
         if keys.is_empty() {
             return Ok(0);
+        }
+        for key in keys {
+            self.inner().loads.supersede(key).await;
         }
         let call = Call::many(Operation::Delete, keys.len());
         let full = keys.iter().map(|key| self.full(key)).collect();

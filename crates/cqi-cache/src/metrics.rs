@@ -1,4 +1,5 @@
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use cqi_errors::Result;
 use cqi_metrics::{Histogram, Metrics, Unit};
@@ -49,9 +50,11 @@ impl Counters {
         self.timer(move |histograms| &histograms.operations[operation as usize])
     }
 
-    /// Measures a loader until what it returns is dropped.
-    pub(crate) fn time_load(&self) -> impl Sized + use<'_> {
-        self.timer(|histograms| &histograms.loads)
+    /// Notes how long a loader took, also one that was dropped midway.
+    pub(crate) fn load_took(&self, time: Duration) {
+        if let Some(histograms) = self.histograms.get() {
+            histograms.loads.observe(time.as_secs_f64());
+        }
     }
 
     fn timer(&self, which: impl Fn(&Histograms) -> &Histogram) -> Option<Timer<'_>> {
@@ -130,6 +133,9 @@ impl Registering<'_> {
     }
 
     fn loads(&self) -> Result<()> {
+        self.gauge("loading", "Keys that are being loaded.", |now| {
+            now.loading as f64
+        })?;
         self.count("loads", "Loaders called.", |now| now.loads)?;
         self.count("load_errors", "Loaders that failed.", |now| now.load_errors)?;
         self.count(

@@ -1,10 +1,15 @@
 use std::time::Duration;
 
+use cqi_errors::{Error, Result};
+
 use crate::Ttl;
+use crate::clock;
+use crate::entry::Header;
 
 /// How [`Cache::get_or_load`](crate::Cache::get_or_load) keeps what it loads.
 ///
-/// A `Duration`, an `Option<Duration>` or a [`Ttl`] is a policy with that time and the rest by default.
+/// A `Duration`, an `Option<Duration>` or a [`Ttl`] is a policy with that time and the rest by
+/// default. A policy is small and `Copy`; a service may have a few as constants.
 ///
 /// ```
 /// use std::time::Duration;
@@ -14,44 +19,82 @@ use crate::Ttl;
 ///     .stale_if_error(Duration::from_secs(600))
 ///     .not_found(Duration::from_secs(5));
 /// ```
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 #[must_use]
 pub struct LoadPolicy {
     pub(crate) ttl: Ttl,
     pub(crate) early_refresh: f64,
     pub(crate) stale_if_error: Duration,
-    pub(crate) not_found: Option<Duration>,
+    pub(crate) not_found: Duration,
 }
 
 impl LoadPolicy {
-    /// Keeps values for a time, from which `cache.ttl_jitter` is taken.
+    /// Keeps values for a time, of which up to `cache.ttl_jitter` is taken off at random.
     pub fn new(ttl: impl Into<Ttl>) -> Self {
         Self {
             ttl: ttl.into(),
             early_refresh: 1.0,
             stale_if_error: Duration::ZERO,
-            not_found: None,
+            not_found: Duration::ZERO,
         }
     }
 
-    /// Sets how eagerly a value is loaded again, in the background, before it expires: XFetch's
-    /// beta. Default: 1; 0 turns it off; above 1 earlier.
+    /// Sets how eagerly a value is loaded again, in the background, before it expires.
+    ///
+    /// This is XFetch's beta. With 1, the default, a value that is read often begins to be loaded
+    /// some multiples of its last load's time before it expires; with 2, twice as long before. 0
+    /// turns it off.
+    ///
+    /// It has to be finite and not negative, or `get_or_load` fails.
     pub fn early_refresh(mut self, beta: f64) -> Self {
         self.early_refresh = beta;
         self
     }
 
-    /// Keeps values this much longer, for when the loader fails. Default: zero.
+    /// Keeps values for this much longer than they are good, and returns them where the loader fails
+    /// or takes too long. Default: zero.
+    ///
+    /// A failure that is an answer is returned as it is: that there is no such thing (then the expired
+    /// value is deleted), that the caller may not see it, that the input is wrong.
+    ///
+    /// After a failure the loader is left alone for a second, or for the error's
+    /// [`retry_after`](Error::retry_after): calls meanwhile get the expired value at once.
     pub fn stale_if_error(mut self, time: Duration) -> Self {
         self.stale_if_error = time;
         self
     }
 
     /// Keeps the loader's answer that there is no such thing
-    /// ([`Kind::NotFound`](cqi_errors::Kind::NotFound)) for a time. Default: not kept.
+    /// ([`Kind::NotFound`](cqi_errors::Kind::NotFound)) for a time: calls with such a policy get the
+    /// same answer, with the same public text, without a load. Default: zero, not kept.
+    ///
+    /// Keep it short. What is created meanwhile should be [`set`](crate::Cache::set), or its key
+    /// [`delete`](crate::Cache::delete)d.
     pub fn not_found(mut self, ttl: Duration) -> Self {
-        self.not_found = Some(ttl);
+        self.not_found = ttl;
         self
+    }
+
+    /// Refuses what cannot be meant.
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.early_refresh.is_finite() && self.early_refresh >= 0.0 {
+            return Ok(());
+        }
+        Err(Error::permanent(format!(
+            "LoadPolicy::early_refresh({}) has to be finite and at least 0",
+            self.early_refresh
+        )))
+    }
+
+    /// Whether an expired value can be returned at all.
+    pub(crate) fn may_be_stale(&self) -> bool {
+        !self.stale_if_error.is_zero()
+    }
+
+    /// Whether an expired entry can be returned now.
+    pub(crate) fn allows(&self, expired: &Header) -> bool {
+        let window = u64::try_from(self.stale_if_error.as_millis()).unwrap_or(u64::MAX);
+        !expired.absent && clock::unix_millis() < expired.expires_at.saturating_add(window)
     }
 }
 

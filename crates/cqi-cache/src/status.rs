@@ -28,6 +28,8 @@ pub struct Status {
     pub rejected: u64,
     /// Operations on the backend that failed.
     pub errors: u64,
+    /// Keys that are being loaded.
+    pub loading: u64,
     /// Loaders called.
     pub loads: u64,
     /// Loaders that failed, those that took too long aside.
@@ -78,6 +80,7 @@ impl Inner {
             expired: counters.expired.get(),
             rejected: counters.rejected.get(),
             errors: counters.all_errors().iter().sum(),
+            loading: self.loads.under_way() as u64,
             loads: counters.loads.get(),
             load_errors: counters.load_errors.get(),
             load_timeouts: counters.load_timeouts.get(),

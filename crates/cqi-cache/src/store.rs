@@ -30,32 +30,41 @@ impl Cache {
         &self,
         call: Call<'_>,
         header: &Header,
-        value: Option<&M>,
+        value: &M,
     ) -> Result<Bytes> {
-        let stored = entry::encode(header, value, self.inner().max_value_size);
-        stored.with_context(|| call.to_string())
+        let checked = entry::check_size(value, self.inner().max_value_size);
+        checked.with_context(|| call.to_string())?;
+        Ok(entry::encode(header, value))
     }
 
-    /// Stores a value, or with `None` that there is none.
-    pub(crate) async fn store<M: Message + Name>(
+    /// Stores what is encoded already; loads under way do not notice.
+    pub(crate) async fn write(
         &self,
         key: &Key,
-        header: &Header,
-        value: Option<&M>,
+        stored: Bytes,
         keep: Option<Duration>,
     ) -> Result<()> {
         let call = Call::one(Operation::Set, key);
-        let stored = self.encode(call, header, value)?;
         let set = self.inner().backend.set(self.full(key), stored, keep);
         self.inner().call(call, set).await
     }
 
-    /// Reads what is under a key, if it is of this type, be it expired or absent. Counts neither a hit
-    /// nor a miss.
+    /// Deletes what is under a key; loads under way do not notice. Returns whether there was anything.
+    pub(crate) async fn remove(&self, key: &Key) -> Result<bool> {
+        let call = Call::one(Operation::Delete, key);
+        let delete = self.inner().backend.delete(vec![self.full(key)]);
+        Ok(self.inner().call(call, delete).await? > 0)
+    }
+
+    /// Reads what is under a key, if it is of this type, be it expired or absent. Counts a miss where
+    /// there is nothing; what else it is the caller counts.
     pub(crate) async fn lookup<M: Name>(&self, key: &Key) -> Result<Option<Entry>> {
         let call = Call::one(Operation::Get, key);
         let get = self.inner().backend.get(self.full(key));
         let stored = self.inner().call(call, get).await?;
+        if stored.is_none() {
+            self.inner().counters.misses.inc();
+        }
         Ok(stored.and_then(|stored| self.entry::<M>(key, stored)))
     }
 

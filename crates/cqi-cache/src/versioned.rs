@@ -53,7 +53,8 @@ impl Cache {
             version,
             ..Header::new(self.tag::<M>(), keep)
         };
-        let stored = self.encode(call, &header, Some(value))?;
+        let stored = self.encode(call, &header, value)?;
+        self.inner().loads.supersede(key).await;
         let set = self.inner().backend.set_newer(self.full(key), stored, keep);
         self.inner().call(call, set).await
     }

@@ -1,4 +1,5 @@
 //! The cache through its public API.
 
+mod load;
 mod memory;
 mod redis;

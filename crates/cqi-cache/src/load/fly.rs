@@ -1,0 +1,132 @@
+use std::panic::resume_unwind;
+use std::sync::Arc;
+
+use cqi_errors::{Error, Result, ResultExt};
+use prost::{Message, Name};
+use tokio::time::timeout_at;
+
+use super::flight::{Id, Lead, Turn};
+use super::is_outage;
+use super::keep::Plan;
+use super::run::{self, End};
+use crate::entry::Entry;
+use crate::{Cache, Key, LoadPolicy};
+
+/// What a lookup found, if not a value to return.
+pub(super) struct Miss {
+    pub(super) plan: Plan,
+    /// Expired, but to be returned if the loader fails.
+    pub(super) stale: Option<Entry>,
+    /// Flights that had landed before the lookup.
+    landed: u64,
+}
+
+impl Miss {
+    pub(super) fn new(policy: LoadPolicy, landed: u64) -> Self {
+        Self {
+            plan: Plan::new(policy),
+            stale: None,
+            landed,
+        }
+    }
+}
+
+impl Cache {
+    /// Takes a value from a loader, this call's or another's, or else the one that has expired.
+    pub(super) async fn load<M, F, Fut>(&self, key: &Key, mut miss: Miss, loader: F) -> Result<M>
+    where
+        M: Message + Name + Default,
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = Result<M>>,
+    {
+        let stale = miss.stale.take();
+        let Some(stale) = stale.and_then(|entry| self.decode::<M>(key, entry)) else {
+            let loaded = self.fly(key, miss, loader).await;
+            return loaded.with_context(|| format!("load {key}"));
+        };
+        let inner = self.inner();
+        if inner.loads.pauses.is_on(&self.id::<M>(key)) {
+            inner.counters.served_stale.inc();
+            return Ok(stale);
+        }
+        match self.fly(key, miss, loader).await {
+            Err(error) if is_outage(error.kind()) => {
+                inner.counters.served_stale.inc();
+                inner.loads.trouble.stale(key, &error);
+                Ok(stale)
+            }
+            loaded => loaded.with_context(|| format!("load {key}")),
+        }
+    }
+
+    /// Boards the flight of a key, and leads it where nobody else does.
+    async fn fly<M, F, Fut>(&self, key: &Key, mut miss: Miss, loader: F) -> Result<M, Arc<Error>>
+    where
+        M: Message + Name + Default,
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = Result<M>>,
+    {
+        let inner = self.inner();
+        let limit = inner.load_timeout;
+        let deadline = run::deadline(limit);
+        let seat = inner.loads.flights.join(self.id::<M>(key), miss.landed);
+        let lead = match timeout_at(deadline, seat.turn()).await {
+            Ok(Turn::Lead(lead)) => lead,
+            Ok(Turn::Landed(outcome)) => {
+                inner.counters.joined.inc();
+                return self.share(key, outcome?);
+            }
+            Err(_) => return Err(Arc::new(run::too_slow(limit))),
+        };
+        if let Some(entry) = self.look_again::<M>(&lead, key, &mut miss.plan).await {
+            lead.land(Ok(entry.clone()));
+            inner.counters.joined.inc();
+            return self.share(key, entry);
+        }
+        inner.counters.loads.inc();
+        let ran = run::to_end(loader, deadline, limit, Arc::downgrade(inner)).await;
+        match ran.end {
+            End::Loaded(value) => {
+                self.keep(&lead, key, miss.plan, &value, ran.took).await;
+                Ok(value)
+            }
+            End::Failed(error) => Err(self.fail(&lead, key, miss.plan, error).await),
+            End::Panicked(payload) => {
+                self.fail(&lead, key, miss.plan, run::panicked()).await;
+                drop(lead);
+                resume_unwind(payload)
+            }
+        }
+    }
+
+    /// Looks up again where another call's flight landed since the lookup: one that missed what that
+    /// brought is no reason to load.
+    async fn look_again<M: Name>(&self, lead: &Lead, key: &Key, plan: &mut Plan) -> Option<Entry> {
+        if !lead.is_late() || !plan.reachable {
+            return None;
+        }
+        match self.lookup::<M>(key).await {
+            Ok(found) => {
+                plan.found |= found.is_some();
+                found.filter(|entry| !entry.header.absent && !entry.header.is_expired_now())
+            }
+            Err(_) => {
+                plan.reachable = false;
+                None
+            }
+        }
+    }
+
+    /// Decodes what another call loaded. Fields of type `Bytes` are the same memory for all.
+    fn share<M: Message + Default>(&self, key: &Key, entry: Entry) -> Result<M, Arc<Error>> {
+        self.decode(key, entry).ok_or_else(|| {
+            Arc::new(Error::permanent(
+                "what another call loaded does not decode: its message is nested too deeply",
+            ))
+        })
+    }
+
+    pub(super) fn id<M: Name>(&self, key: &Key) -> Id {
+        (key.clone(), self.tag::<M>())
+    }
+}
