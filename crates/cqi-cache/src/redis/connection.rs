@@ -1,10 +1,12 @@
 use std::fmt;
 use std::time::Duration;
 
+use cqi_config::CacheBackend;
 use cqi_errors::{Error, Kind};
 use fred::clients::Client;
 use fred::error::ErrorKind;
 use fred::interfaces::ClientLike;
+use fred::types::Value;
 use fred::types::config::Options;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -12,53 +14,69 @@ use tokio::time::timeout;
 use super::error::{self, RedisError};
 use super::explain;
 use super::hosts::Host;
+use super::sentinel;
 use super::settings::Settings;
 
 /// One client of fred and the task that drives it; both end with the connection, or when dropped.
 #[derive(Debug)]
 pub(super) struct Connection {
     client: Client,
+    server: Host,
     driver: JoinHandle<Result<(), fred::error::Error>>,
 }
 
 impl Connection {
     /// Connects by way of a host, within `cache.connect_timeout`.
     pub(super) async fn open(settings: &Settings, host: &Host) -> Result<Self, Failure> {
-        let client = settings.client(host);
-        let driver = client.connect();
-        let mut connection = Self { client, driver };
-        let options = Options {
-            timeout: Some(settings.connect_timeout),
-            ..Options::default()
-        };
-        // Waits in fred's queue until the connection is there, and proves that it works.
-        let probe = connection.client.with_options(&options);
-        let probe = probe.ping::<()>(None);
-        let outcome = timeout(settings.connect_timeout, async {
-            tokio::select! {
-                biased;
-                ended = &mut connection.driver => Err(ended),
-                answer = probe => Ok(answer),
+        let opened = timeout(settings.connect_timeout, async {
+            if settings.backend == CacheBackend::Sentinel {
+                sentinel::open_primary(settings, host).await
+            } else {
+                Self::start(settings.client(host), host).await
             }
         });
-        let error = match outcome.await {
-            Ok(Ok(Ok(()))) => return Ok(connection),
-            // An answer, though not a friendly one, such as LOADING.
-            Ok(Ok(Err(error))) if error::code(error.details()).is_some() => return Ok(connection),
-            Ok(Ok(Err(error))) => {
-                match timeout(Duration::from_millis(50), &mut connection.driver).await {
-                    Ok(ended) => cause(ended),
-                    Err(_) => error,
-                }
-            }
-            Ok(Err(ended)) => cause(ended),
-            Err(_) => fred::error::Error::new(ErrorKind::Timeout, "no answer"),
+        let refused = match opened.await {
+            Ok(Ok(connection)) => return Ok(connection),
+            Ok(Err(refused)) => refused,
+            Err(_) => Refused::Silent(host.clone()),
         };
-        Err(explain::connecting(&error, settings, host))
+        Err(explain::refused(refused, settings))
+    }
+
+    /// Connects to the server of a client.
+    pub(super) async fn start(client: Client, server: &Host) -> Result<Self, Refused> {
+        let driver = client.connect();
+        let mut connection = Self {
+            client,
+            server: server.clone(),
+            driver,
+        };
+        // It waits in the client's queue until the connection is there, and proves that it works.
+        let probe = connection.client.with_options(&Options {
+            timeout: Some(Duration::MAX),
+            ..Options::default()
+        });
+        let error = tokio::select! {
+            biased;
+            ended = &mut connection.driver => cause(ended),
+            answer = probe.ping::<Value>(None) => match answer {
+                Ok(_) => return Ok(connection),
+                // An answer, though not a friendly one, such as LOADING.
+                Err(error) if error::code(error.details()).is_some() => return Ok(connection),
+                // The client has given up, and says better why.
+                Err(_) => cause((&mut connection.driver).await),
+            },
+        };
+        Err(Refused::Error(server.clone(), error))
     }
 
     pub(super) fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// The server that was connected to; of a cluster, the first.
+    pub(super) fn server(&self) -> &Host {
+        &self.server
     }
 
     /// Returns why the connection ended, when it does.
@@ -119,6 +137,21 @@ fn cause(ended: Ended) -> fred::error::Error {
         Ok(Ok(())) => fred::error::Error::new(ErrorKind::IO, "the connection was closed"),
         Err(error) => fred::error::Error::new(ErrorKind::Unknown, error.to_string()),
     }
+}
+
+/// How an attempt to connect failed.
+#[derive(Debug)]
+pub(super) enum Refused {
+    Error(Host, fred::error::Error),
+    /// Nothing came back in time.
+    Silent(Host),
+    /// The sentinel has never heard of `cache.sentinel_service`.
+    UnknownService(Host),
+    /// The server that a sentinel names is a replica.
+    Replica {
+        sentinel: Host,
+        server: Host,
+    },
 }
 
 /// Why there is no connection: what a person reads and what a caller may do.

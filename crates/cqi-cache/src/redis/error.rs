@@ -58,9 +58,21 @@ impl From<&fred::error::Error> for RedisError {
             .next()
             .unwrap_or(text);
         Self {
-            text: text.to_owned(),
+            text: plain(text).to_owned(),
             replied: code(text).is_some(),
         }
+    }
+}
+
+/// What a person reads of the `Debug` text of an `io::Error`, which is all that fred keeps.
+fn plain(text: &str) -> &str {
+    let between = |begin: &str, end: &str| Some(text.split_once(begin)?.1.rsplit_once(end)?.0);
+    if text.starts_with("Os {") {
+        between("message: \"", "\" }").unwrap_or(text)
+    } else if text.starts_with("Custom {") {
+        between("error: ", " }").unwrap_or(text).trim_matches('"')
+    } else {
+        text
     }
 }
 

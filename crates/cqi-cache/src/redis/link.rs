@@ -12,6 +12,7 @@ use super::backoff::Backoff;
 use super::connection::{Connection, Failure};
 use super::explain;
 use super::hosts::Host;
+use super::language;
 use super::settings::Settings;
 
 /// How long a server may be silent after a call got no answer in time, before its connection is
@@ -58,7 +59,7 @@ impl Link {
         let host = settings.hosts[0].clone();
         let shared = Arc::new(Shared {
             settings,
-            state: RwLock::new(State::Failed(Arc::new(explain::frozen(&host)))),
+            state: RwLock::new(State::Failed(Arc::new(explain::not_yet(&host)))),
             suspicion: Notify::new(),
             answers: AtomicU64::new(0),
             reconnects: AtomicU64::new(0),
@@ -147,10 +148,11 @@ async fn supervise(
     let mut seeker = Seeker::new(&shared.settings, tell);
     let mut before = false;
     loop {
-        let (mut connection, host) = tokio::select! {
-            found = seeker.seek(&shared) => found,
+        let mut connection = tokio::select! {
+            connection = seeker.seek(&shared) => connection,
             () = stopped(&mut stop) => break,
         };
+        let host = connection.server().clone();
         shared.set(State::Connected(connection.client().clone()));
         if std::mem::replace(&mut before, true) {
             shared.reconnects.fetch_add(1, Ordering::Relaxed);
@@ -158,7 +160,7 @@ async fn supervise(
         }
         let since = Instant::now();
         let failure = tokio::select! {
-            failure = watch(&shared, &mut connection, host) => failure,
+            failure = watch(&shared, &mut connection, &host) => failure,
             () = stopped(&mut stop) => {
                 shared.set(State::Closed);
                 connection.close(shared.settings.command_timeout).await;
@@ -202,7 +204,7 @@ impl<'a> Seeker<'a> {
     }
 
     /// Returns a connection, when there is one.
-    async fn seek(&mut self, shared: &Shared) -> (Connection, &'a Host) {
+    async fn seek(&mut self, shared: &Shared) -> Connection {
         loop {
             let hosts = &self.settings.hosts;
             if self.attempts >= hosts.len() {
@@ -213,9 +215,17 @@ impl<'a> Seeker<'a> {
             match Connection::open(self.settings, host).await {
                 Ok(connection) => {
                     self.report(Ok(()));
-                    return (connection, host);
+                    return connection;
                 }
-                Err(failure) => {
+                Err(mut failure) => {
+                    if self.tell.is_some()
+                        && !failure.is_permanent()
+                        // A TLS server breaks off what is not TLS, and does not keep silent.
+                        && (self.settings.uses_tls() || failure.cause.is_some())
+                        && language::differs(self.settings, host).await
+                    {
+                        failure = explain::other_language(self.settings, host);
+                    }
                     tracing::debug!(server = %host, cause = %failure, "cannot connect to redis");
                     shared.set(State::Failed(Arc::new(failure.clone())));
                     if self

@@ -1,3 +1,4 @@
+use std::path::PathBuf;
 use std::time::Duration;
 
 use cqi_config::{CacheBackend, CacheConfig};
@@ -21,7 +22,7 @@ pub(super) struct Settings {
     pub(super) connect_timeout: Duration,
     pub(super) command_timeout: Duration,
     pub(super) service: String,
-    pub(super) has_root: bool,
+    pub(super) root: Option<PathBuf>,
     username: Option<String>,
     password: Option<Hidden>,
     sentinel_password: Option<Hidden>,
@@ -64,12 +65,16 @@ impl Settings {
             connect_timeout: config.connect_timeout,
             command_timeout: config.command_timeout,
             service: config.sentinel_service.clone(),
-            has_root: config.tls_root_cert.is_some(),
+            root: config.tls_root_cert.clone(),
             username: named.then(|| config.username.clone()),
             password,
             sentinel_password,
             tls: tls::config(config)?,
         })
+    }
+
+    pub(super) fn is_sentinel(&self, host: &Host) -> bool {
+        self.backend == CacheBackend::Sentinel && self.hosts.contains(host)
     }
 
     pub(super) fn uses_tls(&self) -> bool {
@@ -84,28 +89,41 @@ impl Settings {
                 hosts: vec![host.server()],
                 policy: ClusterDiscoveryPolicy::UseCache,
             },
-            CacheBackend::Sentinel => ServerConfig::Sentinel {
-                hosts: vec![host.server()],
-                service_name: self.service.clone(),
-                username: None,
-                password: self
-                    .sentinel_password
-                    .as_ref()
-                    .map(|hidden| hidden.0.clone()),
-            },
             _ => ServerConfig::Centralized {
                 server: host.server(),
             },
         };
-        let config = Config {
-            fail_fast: true,
+        self.build(Config {
             server,
             version: RespVersion::RESP3,
             username: self.username.clone(),
             password: self.password.as_ref().map(|hidden| hidden.0.clone()),
             database: (self.database != 0).then_some(self.database),
-            tls: self.tls.clone(),
             ..Config::default()
+        })
+    }
+
+    /// Makes a client of a sentinel.
+    pub(super) fn sentinel(&self, host: &Host) -> Client {
+        self.build(Config {
+            server: ServerConfig::Centralized {
+                server: host.server(),
+            },
+            // Sentinels before 6.2 know no `HELLO`.
+            version: RespVersion::RESP2,
+            password: self
+                .sentinel_password
+                .as_ref()
+                .map(|hidden| hidden.0.clone()),
+            ..Config::default()
+        })
+    }
+
+    fn build(&self, config: Config) -> Client {
+        let config = Config {
+            fail_fast: true,
+            tls: self.tls.clone(),
+            ..config
         };
         let connection = ConnectionConfig {
             connection_timeout: self.connect_timeout,

@@ -1,15 +1,21 @@
 //! Real Redis servers, and what becomes of calls when they fail.
 
 mod basics;
+mod connecting;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cqi_cache::{Cache, Key};
-use cqi_config::{CacheBackend, CacheConfig};
-use cqi_testkit::Redis;
+use cqi_config::{CacheBackend, CacheConfig, Secret};
+use cqi_testkit::{Redis, RedisSentinels};
 
 /// Enough for a busy machine, and short enough for a test.
 const LONG: Duration = Duration::from_secs(10);
+
+/// How much later than its bound a call may end.
+const LENIENCY: Duration = Duration::from_millis(250);
+/// A call that does not wait for anything.
+const AT_ONCE: Duration = Duration::from_millis(50);
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct Blob {
@@ -47,4 +53,25 @@ fn config(redis: &Redis) -> CacheConfig {
 
 async fn connect(redis: &Redis) -> Cache {
     Cache::connect(&config(redis)).await.unwrap()
+}
+
+fn sentinel_config(sentinels: &RedisSentinels, password: &str, own: &str) -> CacheConfig {
+    CacheConfig {
+        backend: CacheBackend::Sentinel,
+        hosts: sentinels.sentinels().iter().map(Redis::address).collect(),
+        sentinel_service: sentinels.name().to_owned(),
+        password: Secret::new(password),
+        sentinel_password: Secret::new(own),
+        ..config_of("")
+    }
+}
+
+/// Waits until the cache works again, and says how long that took.
+async fn back(cache: &Cache) -> Duration {
+    let begin = Instant::now();
+    while let Err(error) = cache.set(&key("back"), &blob("back"), LONG).await {
+        assert!(begin.elapsed() < LONG, "not back: {error:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    begin.elapsed()
 }
