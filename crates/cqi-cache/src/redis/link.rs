@@ -154,6 +154,7 @@ async fn supervise(
         };
         let host = connection.server().clone();
         shared.set(State::Connected(connection.client().clone()));
+        seeker.report(Ok(()));
         if std::mem::replace(&mut before, true) {
             shared.reconnects.fetch_add(1, Ordering::Relaxed);
             tracing::info!(server = %host, "connected to redis again");
@@ -213,10 +214,7 @@ impl<'a> Seeker<'a> {
             let host = &hosts[self.attempts % hosts.len()];
             self.attempts += 1;
             match Connection::open(self.settings, host).await {
-                Ok(connection) => {
-                    self.report(Ok(()));
-                    return connection;
-                }
+                Ok(connection) => return connection,
                 Err(mut failure) => {
                     if self.tell.is_some()
                         && !failure.is_permanent()
