@@ -4,22 +4,59 @@ use std::time::Duration;
 
 use cqi_errors::Result;
 
+use crate::compose::Service;
 use crate::install::{install, missing};
-use crate::{command, compose};
-
-/// The variable that names a PostgreSQL server for the tests to use.
-pub(crate) const URL: &str = "CQI_TEST_POSTGRES_URL";
+use crate::{command, postgres, redis};
 
 /// How long a program may take that answers at once where it works.
 const PROBE: Duration = Duration::from_secs(5);
 
-/// Where tests get PostgreSQL from.
+/// A server that somebody else may run for the tests.
+pub(crate) struct Offer {
+    /// The variable that names its URL.
+    pub(crate) variable: &'static str,
+    pub(crate) service: Service<'static>,
+}
+
+pub(crate) const POSTGRES: Offer = Offer {
+    variable: "CQI_TEST_POSTGRES_URL",
+    service: Service {
+        name: "postgres",
+        url: "postgres://postgres:postgres@127.0.0.1:5432/postgres",
+        probe: postgres::probe,
+    },
+};
+
+pub(crate) const REDIS: Offer = Offer {
+    variable: "CQI_TEST_REDIS_URL",
+    service: Service {
+        name: "redis",
+        url: "redis://127.0.0.1:6379",
+        probe: redis::probe,
+    },
+};
+
+impl Offer {
+    /// Returns the URL that the variable holds.
+    pub(crate) fn by_variable(&self) -> Option<String> {
+        let url = std::env::var(self.variable).unwrap_or_default();
+        Some(url.trim().to_owned()).filter(|url| !url.is_empty())
+    }
+
+    /// Lets docker compose run the server, where that is possible.
+    pub(crate) fn by_compose(&self) -> Option<String> {
+        let folder = std::env::current_dir().ok()?;
+        self.service.up("docker".as_ref(), &folder)
+    }
+}
+
+/// Where tests get a server from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Source {
     /// A server that runs already, by its URL; it may hold a password.
     Url(String),
-    /// The folder with `initdb`, `postgres` and the other programs.
+    /// The folder with `initdb`, `postgres` and the other programs, or with `redis-server`.
     Binaries(PathBuf),
 }
 
@@ -34,16 +71,26 @@ impl Source {
     /// # Errors
     /// [`Kind::Permanent`](cqi_errors::Kind::Permanent) with the line that installs what is missing.
     pub fn find() -> Result<Self> {
-        match std::env::var(URL) {
-            Ok(url) if !url.trim().is_empty() => return Ok(Self::Url(url.trim().to_owned())),
-            _ => {}
+        Self::of(&POSTGRES, find_binaries)
+    }
+
+    /// Finds Redis as [`find`](Source::find) finds PostgreSQL: by `CQI_TEST_REDIS_URL`, the service
+    /// `redis`, and the program and package `redis-server`.
+    ///
+    /// # Errors
+    /// As [`find`](Source::find).
+    pub fn find_redis() -> Result<Self> {
+        Self::of(&REDIS, || {
+            let program = find_program("redis-server")?;
+            Ok(program.parent().unwrap_or(Path::new("/")).to_owned())
+        })
+    }
+
+    fn of(offer: &Offer, binaries: impl FnOnce() -> Result<PathBuf>) -> Result<Self> {
+        match offer.by_variable().or_else(|| offer.by_compose()) {
+            Some(url) => Ok(Self::Url(url)),
+            None => binaries().map(Self::Binaries),
         }
-        if let Ok(folder) = std::env::current_dir()
-            && let Some(url) = compose::up("docker".as_ref(), &folder, compose::URL)
-        {
-            return Ok(Self::Url(url));
-        }
-        find_binaries().map(Self::Binaries)
     }
 }
 
@@ -70,18 +117,20 @@ pub(crate) fn find_program(name: &str) -> Result<PathBuf> {
 
 /// Finds a program, or installs the package that has it; blocks.
 pub(crate) fn find_tool(name: &str, package: &str) -> Result<PathBuf> {
-    let find = || {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        std::env::split_paths(&path)
-            .chain([PathBuf::from("/usr/sbin")])
-            .map(|folder| folder.join(name))
-            .find(|program| program.is_file())
-    };
-    if let Some(program) = find() {
+    if let Some(program) = on_path(name) {
         return Ok(program);
     }
     install(package)?;
-    find().ok_or_else(|| missing(package))
+    on_path(name).ok_or_else(|| missing(package))
+}
+
+/// Finds a program where the shell would, or root's shell.
+pub(crate) fn on_path(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain([PathBuf::from("/usr/sbin")])
+        .map(|folder| folder.join(name))
+        .find(|program| program.is_file())
 }
 
 fn binaries() -> Option<PathBuf> {

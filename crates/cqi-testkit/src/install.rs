@@ -9,7 +9,7 @@ use cqi_errors::{Error, Result};
 use nix::unistd::geteuid;
 
 use crate::command::{self, say};
-use crate::discovery::URL;
+use crate::discovery::{POSTGRES, REDIS};
 
 /// How long a package may take to come and to be installed.
 const LIMIT: Duration = Duration::from_secs(300);
@@ -52,22 +52,32 @@ fn install_with(apt: &OsStr, package: &str) -> Result<()> {
 
 /// Returns the error that says how to install a package.
 pub(crate) fn missing(package: &str) -> Error {
+    let elsewhere = match package {
+        "redis-server" => "redis",
+        other => other,
+    };
     let line = if cfg!(target_os = "macos") {
-        format!("brew install {package}")
+        format!("brew install {elsewhere}")
     } else if is_debian() {
         format!("sudo apt-get install -y {package}")
     } else if Path::new("/etc/alpine-release").exists() {
-        format!("sudo apk add {package}")
+        format!("sudo apk add {elsewhere}")
     } else {
         format!(
             "sudo dnf install -y {}",
-            package.replace("postgresql", "postgresql-server")
+            elsewhere.replace("postgresql", "postgresql-server")
         )
     };
-    let instead = match package {
-        "postgresql" => format!(", or set {URL} to the URL of a server that may be used for tests"),
-        _ => String::new(),
+    let offer = match package {
+        "postgresql" => Some(POSTGRES),
+        "redis-server" => Some(REDIS),
+        _ => None,
     };
+    let instead = offer.map(|offer| {
+        let variable = offer.variable;
+        format!(", or set {variable} to the URL of a server that may be used for tests")
+    });
+    let instead = instead.unwrap_or_default();
     Error::permanent(format!(
         "tests need {package}, and there is none: install it with `{line}`{instead}"
     ))
@@ -100,11 +110,12 @@ mod tests {
     fn a_package_that_cannot_be_had_is_told_with_the_line_that_installs_it() {
         let folder = tempfile::tempdir().unwrap();
         let apt = script(folder.path(), "apt-get", "echo no network; exit 100");
-        let error = install_with(apt.as_os_str(), "postgresql").unwrap_err();
-        let message = format!("{error:#}");
-        assert!(message.contains("install it with `"), "{message}");
-        assert!(message.contains("postgresql"), "{message}");
-        assert!(message.contains(URL), "{message}");
-        assert!(message.contains("no network"), "{message}");
+        for (package, offer) in [("postgresql", POSTGRES), ("redis-server", REDIS)] {
+            let error = install_with(apt.as_os_str(), package).unwrap_err();
+            let message = format!("{error:#}");
+            for part in ["install it with `", package, offer.variable, "no network"] {
+                assert!(message.contains(part), "{message}");
+            }
+        }
     }
 }

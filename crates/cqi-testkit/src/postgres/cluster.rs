@@ -205,3 +205,16 @@ pub(crate) fn free_port_of(range: Range<u16>, distances: &[u16]) -> Result<u16> 
         .find(|port| distances.iter().all(|distance| free(port + distance)))
         .ok_or_else(|| Error::temporary(format!("no free port of {range:?} in 100 tries")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_that_is_taken_is_not_free() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        free_port_of(port..port + 1, &[0]).unwrap_err();
+        free_port_of(port - 10..port - 9, &[0, 10]).unwrap_err();
+    }
+}

@@ -20,6 +20,11 @@ pub use database::Database;
 pub(crate) use server::Inner;
 pub use server::Postgres;
 
+/// Fails where no server answers at a URL; blocks.
+pub(crate) fn probe(url: &str) -> Result<()> {
+    admin::execute(&Address::parse(url)?, "SELECT 1")
+}
+
 /// Runs what waits for processes and files where that may block.
 ///
 /// While it runs, a paused clock of the test's runtime stands still.

@@ -133,3 +133,62 @@ impl Write for Connection {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::thread;
+
+    use cqi_errors::Kind;
+
+    use super::*;
+
+    /// Serves one connection and returns what a command of 100 ms comes to.
+    fn against(serve: impl FnOnce(TcpStream) + Send) -> Error {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let address = Address::parse(&format!("redis://user:pw@127.0.0.1:{port}")).unwrap();
+        thread::scope(|scope| {
+            scope.spawn(|| serve(listener.accept().unwrap().0));
+            let error = command(&address, &["GET", "key"], Duration::from_millis(100));
+            error.unwrap_err()
+        })
+    }
+
+    /// Writes a piece again and again until nobody reads.
+    fn repeat(mut stream: TcpStream, piece: &[u8]) {
+        while stream.write_all(piece).is_ok() {
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    #[test]
+    fn an_answer_that_does_not_end_is_a_timeout() {
+        for piece in [&b"x"[..], b"", b"*2\r\n+OK\r\n"] {
+            let error = against(|stream| {
+                let mut reader = stream.try_clone().unwrap();
+                thread::scope(|scope| {
+                    scope.spawn(|| io::copy(&mut reader, &mut io::sink()));
+                    match piece {
+                        b"" => {}
+                        piece => repeat(stream, piece),
+                    }
+                });
+            });
+            assert_eq!(error.kind(), Kind::Timeout, "{error:#}");
+        }
+    }
+
+    #[test]
+    fn garbage_and_a_cut_are_told_apart() {
+        let error = against(|mut stream| stream.write_all(b"HTTP/1.1 400\r\n").unwrap());
+        assert_eq!(error.kind(), Kind::Permanent, "{error:#}");
+        let error = against(|mut stream| stream.write_all(b"$5\r\nab").unwrap());
+        assert_eq!(error.kind(), Kind::Temporary, "{error:#}");
+        let error = against(|mut stream| stream.write_all(b"-WRONGPASS no\r\n").unwrap());
+        assert_eq!(error.kind(), Kind::Permanent, "{error:#}");
+        let message = format!("{error:#}");
+        assert!(message.contains("run GET on test server") && message.contains("WRONGPASS"));
+        assert!(!message.contains("pw"), "{message}");
+    }
+}

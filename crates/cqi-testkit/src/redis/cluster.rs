@@ -16,6 +16,9 @@ use crate::wait::{self, Deadline};
 /// How long a cluster may take to start, and to change a primary.
 const LIMIT: Duration = Duration::from_secs(30);
 
+/// How long a replica tries to take over before it gives up.
+const PROMOTION: Duration = Duration::from_secs(5);
+
 /// How many primaries there are, and replicas as well.
 const PRIMARIES: usize = 3;
 
@@ -67,7 +70,7 @@ impl RedisBuilder {
             let (program, options) = self.prepare()?;
             let deadline = Deadline::after(LIMIT);
             let cluster = loop {
-                match RedisCluster::launch(&program, &options) {
+                match RedisCluster::launch(&program, &options, &free_ports()?) {
                     Err(error) if launch::port_is_taken(&error) && !deadline.passed() => {}
                     outcome => break outcome?,
                 }
@@ -92,14 +95,8 @@ impl RedisCluster {
         Redis::builder().start_cluster().await
     }
 
-    fn launch(program: &Path, options: &Options) -> Result<Self> {
-        let mut ports = BTreeSet::new();
-        while ports.len() < 2 * PRIMARIES {
-            // Below the ports of outgoing connections, both of them.
-            ports.insert(free_port_of(10_000..20_000, &[0, BUS])?);
-        }
+    fn launch(program: &Path, options: &Options, ports: &[u16]) -> Result<Self> {
         let ids: Arc<[String]> = ports.iter().map(|_| id()).collect();
-        let ports: Vec<u16> = ports.into_iter().collect();
         let nodes = ports.iter().enumerate().map(|(myself, port)| {
             let mut options = options.clone();
             options.role = format!(
@@ -107,7 +104,7 @@ impl RedisCluster {
                 follow(&options)
             );
             // What the nodes would write themselves after having met.
-            options.files = vec![("nodes.conf", table(&ids, &ports, myself))];
+            options.files = vec![("nodes.conf", table(&ids, ports, myself))];
             let node = Redis::launch(program, options, Some(*port))?;
             node.hurry();
             Ok(node)
@@ -172,9 +169,18 @@ impl RedisCluster {
         let (cluster, key) = (self.clone(), key.as_ref().to_vec());
         blocking(move || {
             let old = cluster.owner(&key, None)?;
-            let asked = wait::poll(LIMIT, || cluster.promote_replica_of(old));
-            asked.ok_or_else(|| cluster.late("there is no replica to take over"))?;
-            cluster.owner(&key, Some(old))?;
+            let slot = cluster.slot(&key)?;
+            let deadline = Deadline::after(LIMIT);
+            let done = || {
+                cluster.promote_replica_of(old)?;
+                // It may come to nothing, when the nodes have lost touch for a moment.
+                let limit = PROMOTION.min(deadline.remaining());
+                wait::poll(limit, || {
+                    cluster.agreed_owner(slot).filter(|owner| *owner != old)
+                })
+            };
+            let heir = wait::poll(LIMIT, done);
+            heir.ok_or_else(|| cluster.late("no replica took over"))?;
             Ok(cluster.nodes[old].clone())
         })
         .await
@@ -182,11 +188,18 @@ impl RedisCluster {
 
     /// Waits until all nodes that answer agree who serves a key, and it is not `old`.
     fn owner(&self, key: &[u8], old: Option<usize>) -> Result<usize> {
+        let slot = self.slot(key)?;
         let owner = wait::poll(LIMIT, || {
-            let slot = self.ask(&[b"CLUSTER", b"KEYSLOT", key])?.integer()?;
             self.agreed_owner(slot).filter(|owner| Some(*owner) != old)
         });
         owner.ok_or_else(|| self.late("the nodes do not agree on a primary for the key"))
+    }
+
+    fn slot(&self, key: &[u8]) -> Result<i64> {
+        let slot = wait::poll(LIMIT, || {
+            self.ask(&[b"CLUSTER", b"KEYSLOT", key])?.integer()
+        });
+        slot.ok_or_else(|| self.late("no node answers"))
     }
 
     fn agreed_owner(&self, slot: i64) -> Option<usize> {
@@ -222,22 +235,8 @@ impl RedisCluster {
     }
 
     fn is_ready(&self) -> Option<()> {
-        self.nodes
-            .iter()
-            .all(|node| {
-                let replicates = || follows_or_is_followed(&node.probe(&["ROLE"]).ok()?);
-                let knows_all = || {
-                    let nodes = node.probe(&["CLUSTER", "NODES"]).ok()?;
-                    let gone = ["fail", "handshake", "disconnected"];
-                    Some(
-                        !gone
-                            .iter()
-                            .any(|word| nodes.text().is_none_or(|text| text.contains(word))),
-                    )
-                };
-                serves(node) && replicates() == Some(true) && knows_all() == Some(true)
-            })
-            .then_some(())
+        let ready = |node: &Redis| serves(node) && follows_or_is_followed(node) && knows_all(node);
+        self.nodes.iter().all(ready).then_some(())
     }
 
     fn late(&self, problem: &str) -> Error {
@@ -258,6 +257,15 @@ impl RedisCluster {
             views.collect::<String>()
         ))
     }
+}
+
+/// Chooses ports below those of outgoing connections, the nodes' own ports as well.
+fn free_ports() -> Result<Vec<u16>> {
+    let mut ports = BTreeSet::new();
+    while ports.len() < 2 * PRIMARIES {
+        ports.insert(free_port_of(10_000..20_000, &[0, BUS])?);
+    }
+    Ok(ports.into_iter().collect())
 }
 
 /// Returns 40 random hexadecimal digits.
@@ -307,11 +315,41 @@ fn owner_id(slots: &Reply, slot: i64) -> Option<&str> {
     })
 }
 
-/// Reads from the answer to `ROLE` whether a replica has caught up, or a primary has one that has.
-pub(super) fn follows_or_is_followed(role: &Reply) -> Option<bool> {
-    let role = role.array()?;
-    Some(match role.first()?.text()? {
-        "master" => !role.get(2)?.array()?.is_empty(),
-        _ => role.get(3)?.text()? == "connected",
-    })
+/// Says whether a node is connected with all others.
+fn knows_all(node: &Redis) -> bool {
+    let gone = ["fail", "handshake", "disconnected"];
+    let nodes = node.probe(&["CLUSTER", "NODES"]).ok();
+    let text = nodes.as_ref().and_then(Reply::text);
+    text.is_some_and(|text| !gone.iter().any(|word| text.contains(word)))
+}
+
+/// Says whether a replica has caught up, or a primary has one that has.
+pub(super) fn follows_or_is_followed(server: &Redis) -> bool {
+    let of = |role: Reply| {
+        let role = role.array()?;
+        Some(match role.first()?.text()? {
+            "master" => !role.get(2)?.array()?.is_empty(),
+            _ => role.get(3)?.text()? == "connected",
+        })
+    };
+    server.probe(&["ROLE"]).ok().and_then(of) == Some(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn a_port_that_somebody_took_meanwhile_is_told() {
+        let (program, options) = Redis::builder().prepare().unwrap();
+        for distance in [0, BUS] {
+            let ports = free_ports().unwrap();
+            let taken = TcpListener::bind(("127.0.0.1", ports[4] + distance)).unwrap();
+            let error = RedisCluster::launch(&program, &options, &ports).unwrap_err();
+            assert!(launch::port_is_taken(&error), "{error}");
+            drop(taken);
+        }
+    }
 }

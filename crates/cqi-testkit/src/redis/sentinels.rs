@@ -16,6 +16,9 @@ use crate::wait::{self, Deadline};
 /// How long the set may take to start, and to change the primary.
 const LIMIT: Duration = Duration::from_secs(30);
 
+/// How long a replica may take to be promoted.
+const PROMOTION: Duration = Duration::from_secs(10);
+
 /// The name under which the sentinels watch the primary.
 const NAME: &str = "mymaster";
 
@@ -53,7 +56,9 @@ impl RedisBuilder {
     /// The sentinels have the servers' TLS, and neither their users nor their settings.
     ///
     /// # Errors
-    /// As [`start`](RedisBuilder::start).
+    /// As [`start`](RedisBuilder::start); a password with white space or quotes is
+    /// [`Kind::InvalidInput`](cqi_errors::Kind::InvalidInput), since sentinels do not keep it over a
+    /// restart.
     ///
     /// # Cancel safety
     /// A dropped future leaves nothing behind: the servers end once they have started.
@@ -61,6 +66,9 @@ impl RedisBuilder {
         blocking(move || {
             let password = self.sentinel_password.clone();
             let (program, options) = self.prepare()?;
+            for password in [&password, &options.password].into_iter().flatten() {
+                readable(password)?;
+            }
             let deadline = Deadline::after(LIMIT);
             let servers: Arc<[Redis]> = start_servers(&program, &options)?.into();
             let sentinels = loop {
@@ -80,6 +88,17 @@ impl RedisBuilder {
         })
         .await
     }
+}
+
+/// Refuses what a sentinel writes to its file and does not read again: it quotes nothing.
+fn readable(password: &str) -> Result<()> {
+    if password.contains(|c: char| c.is_whitespace() || "'\"".contains(c)) {
+        return Err(Error::invalid_input(
+            "password",
+            "holds white space or a quote, which sentinels do not keep over a restart",
+        ));
+    }
+    Ok(())
 }
 
 fn start_servers(program: &Path, options: &Options) -> Result<Vec<Redis>> {
@@ -164,7 +183,7 @@ impl RedisSentinels {
     }
 
     /// Returns a URL that names all sentinels,
-    /// `redis-sentinel://:password@host:port?node=host:port&..&sentinelServiceName=mymaster`, or
+    /// `redis-sentinel://user:password@host:port?node=host:port&..&sentinelServiceName=mymaster`, or
     /// `rediss-sentinel` where they encrypt; the password is that of the servers, that of the
     /// sentinels is in `sentinelPassword`.
     #[must_use]
@@ -221,16 +240,28 @@ impl RedisSentinels {
         let set = self.clone();
         blocking(move || {
             let old = set.wait_for_primary(None)?;
-            let asked = wait::poll(LIMIT, || {
-                let mut sentinels = set.sentinels.iter();
-                sentinels
-                    .any(|sentinel| sentinel.probe(&["SENTINEL", "FAILOVER", NAME]).is_ok())
-                    .then_some(())
-            });
-            asked.ok_or_else(|| set.late("no replica can take over"))?;
-            set.wait_for_primary(Some(&old)).map(|_| old)
+            let deadline = Deadline::after(LIMIT);
+            let done = || {
+                set.promote()?;
+                // It may come to nothing, when the replica was lost in between.
+                let limit = PROMOTION.min(deadline.remaining());
+                wait::poll(limit, || {
+                    set.agreed_primary().filter(|it| it.port() != old.port())
+                })
+            };
+            let heir = wait::poll(LIMIT, done);
+            heir.ok_or_else(|| set.late("no replica took over"))
+                .map(|_| old)
         })
         .await
+    }
+
+    /// Asks for the replica, once it follows: a sentinel would take one that has lost its data as well.
+    fn promote(&self) -> Option<()> {
+        let mut sentinels = self.sentinels.iter();
+        let promote = |sentinel: &Redis| sentinel.probe(&["SENTINEL", "FAILOVER", NAME]).is_ok();
+        let asked = self.servers.iter().all(follows_or_is_followed) && sentinels.any(promote);
+        asked.then_some(())
     }
 
     /// Waits until the sentinels agree on the primary, and it is not `old`.
@@ -263,7 +294,6 @@ impl RedisSentinels {
     }
 
     fn is_ready(&self) -> Option<()> {
-        let follows = |server: &Redis| follows_or_is_followed(&server.probe(&["ROLE"]).ok()?);
         let knows_all = |sentinel: &Redis| {
             sentinel.probe(&["SENTINEL", "CKQUORUM", NAME]).ok()?;
             let replicas = sentinel.probe(&["SENTINEL", "REPLICAS", NAME]).ok()?;
@@ -274,10 +304,7 @@ impl RedisSentinels {
             };
             Some(field("flags")? == "slave" && field("master-link-status")? == "ok")
         };
-        let ready = self
-            .servers
-            .iter()
-            .all(|server| follows(server) == Some(true))
+        let ready = self.servers.iter().all(follows_or_is_followed)
             && self
                 .sentinels
                 .iter()

@@ -1,3 +1,4 @@
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -6,10 +7,11 @@ use cqi_errors::{Error, Result};
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
+use super::borrowed::Database;
 use super::builder::RedisBuilder;
 use super::config::{Options, SOCKET};
 use super::launch::{self, SERVER};
-use super::{Address, Reply, client};
+use super::{Address, COMMAND, Reply, client};
 use crate::postgres::blocking;
 use crate::supervisor::Supervisor;
 use crate::{Proxy, process};
@@ -17,13 +19,10 @@ use crate::{Proxy, process};
 /// How long a server may take to stop.
 const STOP: Duration = Duration::from_secs(10);
 
-/// How long a command may take.
-const COMMAND: Duration = Duration::from_secs(10);
-
 /// How long one of many commands may take that look at a group of servers.
 const PROBE: Duration = Duration::from_secs(1);
 
-/// A Redis server of one's own, to stop, kill and freeze.
+/// A Redis server of one's own, to stop, kill and freeze; or a database of a server that runs already.
 ///
 /// When the last handle is dropped, or the process that holds it ends in whatever way, the server is
 /// stopped and its files are removed.
@@ -34,30 +33,57 @@ pub struct Redis {
 }
 
 pub(super) struct Inner {
-    pub(super) supervisor: Supervisor,
+    pub(super) address: Address,
+    place: Place,
+}
+
+enum Place {
+    Own(Process),
+    Borrowed(#[expect(dead_code, reason = "given back when it is dropped")] Database),
+}
+
+/// The process of a server of one's own.
+struct Process {
+    supervisor: Supervisor,
     program: PathBuf,
     options: Options,
-    pub(super) address: Address,
     /// Held while the server changes between running and not.
     change: Mutex<()>,
 }
 
-impl std::fmt::Debug for Inner {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.address.fmt(f)
     }
 }
 
 impl Redis {
-    /// Starts a server of this test's own, without a password.
+    /// Starts a server of this test's own, without a password; where somebody runs a server for the
+    /// tests, takes an empty database of that.
+    ///
+    /// The server is found as [`Source::find_redis`](crate::Source::find_redis) says. A database has
+    /// a number, which [`url`](Redis::url) ends with, and neither dies nor freezes at a test's word:
+    /// `Redis::builder().private()` starts a server that does.
     ///
     /// # Errors
-    /// As [`RedisBuilder::start`].
+    /// As [`RedisBuilder::start`], and [`Kind::Temporary`](cqi_errors::Kind::Temporary) when all
+    /// databases were taken for 30 s.
     ///
     /// # Cancel safety
     /// A dropped future leaves nothing behind: the server ends once it has started.
     pub async fn start() -> Result<Self> {
-        Self::builder().start().await
+        blocking(Self::start_blocking).await
+    }
+
+    /// Starts a server as [`start`](Redis::start) does, on this thread.
+    ///
+    /// # Errors
+    /// As [`start`](Redis::start).
+    pub fn start_blocking() -> Result<Self> {
+        match Database::of_run()? {
+            Some(database) => Ok(Self::new(database.address(), Place::Borrowed(database))),
+            None => Self::builder().start_blocking(),
+        }
     }
 
     /// Says what a server of one's own is to be like.
@@ -78,16 +104,18 @@ impl Redis {
             socket: Some(supervisor.directory().join(SOCKET)),
         };
         launch::start(&supervisor, program, &options, &mut address)?;
-        let inner = Inner {
+        let process = Process {
             supervisor,
             program: program.to_owned(),
             options,
-            address,
             change: Mutex::new(()),
         };
-        Ok(Self {
-            inner: Arc::new(inner),
-        })
+        Ok(Self::new(address, Place::Own(process)))
+    }
+
+    fn new(address: Address, place: Place) -> Self {
+        let inner = Arc::new(Inner { address, place });
+        Self { inner }
     }
 
     /// Returns the host to connect to.
@@ -108,7 +136,8 @@ impl Redis {
         format!("{}:{}", self.host(), self.port())
     }
 
-    /// Returns the URL, `redis://:password@host:port`, or `rediss` where the server encrypts.
+    /// Returns the URL, `redis://user:password@host:port/database`, or `rediss` where the server encrypts;
+    /// without the user and password where none is asked for, and without the database 0.
     #[must_use]
     pub fn url(&self) -> String {
         self.inner.address.url()
@@ -126,10 +155,11 @@ impl Redis {
         self.inner.address.through(proxy).url()
     }
 
-    /// Returns what the server has written to its log so far.
+    /// Returns what the server has written to its log so far; nothing, where it is not the test's own.
     #[must_use]
     pub fn log(&self) -> String {
-        self.inner.supervisor.log(SERVER)
+        let log = |process: &Process| process.supervisor.log(SERVER);
+        self.inner.process().map(log).unwrap_or_default()
     }
 
     /// Runs a command, on a connection of its own and with all rights; 10 s at most.
@@ -137,6 +167,7 @@ impl Redis {
     /// The arguments may hold any bytes. It does not go through a proxy.
     ///
     /// # Errors
+    /// - [`Kind::InvalidInput`](cqi_errors::Kind::InvalidInput): there are no arguments.
     /// - [`Kind::Permanent`](cqi_errors::Kind::Permanent): the server answered with an error, whose
     ///   text is in the message.
     /// - [`Kind::Temporary`](cqi_errors::Kind::Temporary): there is no connection.
@@ -165,6 +196,9 @@ impl Redis {
             .into_iter()
             .map(|argument| argument.as_ref().to_vec())
             .collect();
+        if arguments.is_empty() {
+            return Err(Error::invalid_input("command", "has no name"));
+        }
         let inner = Arc::clone(&self.inner);
         blocking(move || client::command(&inner.address, &arguments, COMMAND)).await
     }
@@ -175,12 +209,24 @@ impl Redis {
     }
 
     pub(super) fn log_tail(&self) -> String {
-        self.inner.supervisor.log_tail(SERVER)
+        let tail = |process: &Process| process.supervisor.log_tail(SERVER);
+        self.inner.process().map(tail).unwrap_or_default()
     }
 
     /// Says whether the server's process is there, be it frozen.
     pub(super) fn is_running(&self) -> bool {
-        self.inner.pid().is_some()
+        self.inner
+            .process()
+            .is_ok_and(|process| process.pid().is_some())
+    }
+
+    /// Returns the folder with the files of a server of one's own.
+    #[cfg(feature = "tls")]
+    pub(super) fn directory(&self) -> &Path {
+        match &self.inner.place {
+            Place::Own(process) => process.supervisor.directory(),
+            Place::Borrowed(_) => Path::new(""),
+        }
     }
 
     /// Lets a server that has replicas stop without a wait for those that are behind.
@@ -195,13 +241,15 @@ impl Redis {
     /// some milliseconds. Does nothing to a server that is not running.
     ///
     /// # Errors
-    /// [`Kind::Timeout`](cqi_errors::Kind::Timeout) when it was not gone within 10 s.
+    /// - [`Kind::Conflict`](cqi_errors::Kind::Conflict): the server is not the test's own.
+    /// - [`Kind::Timeout`](cqi_errors::Kind::Timeout): it was not gone within 10 s.
     pub fn kill(&self) -> Result<()> {
-        let _change = self.inner.lock();
-        match self.inner.pid() {
+        let process = self.inner.process()?;
+        let _change = process.lock();
+        match process.pid() {
             Some(pid) => {
                 process::crash(pid)?;
-                launch::wait_for_end(&self.inner.supervisor, STOP)
+                launch::wait_for_end(&process.supervisor, STOP)
             }
             None => Ok(()),
         }
@@ -212,10 +260,11 @@ impl Redis {
     /// Its data are lost as with [`kill`](Redis::kill). Does nothing to a server that is not running.
     ///
     /// # Errors
-    /// [`Kind::Timeout`](cqi_errors::Kind::Timeout) when it was not gone within 10 s.
+    /// As [`kill`](Redis::kill).
     pub fn stop(&self) -> Result<()> {
-        let _change = self.inner.lock();
-        self.inner.stop()
+        let process = self.inner.process()?;
+        let _change = process.lock();
+        process.stop()
     }
 
     /// Stops the server if it runs, and starts it with the same port and settings; returns when it
@@ -229,16 +278,15 @@ impl Redis {
     pub async fn restart(&self) -> Result<()> {
         let inner = Arc::clone(&self.inner);
         blocking(move || {
-            let _change = inner.lock();
-            inner.stop()?;
-            let Inner {
-                supervisor,
-                program,
-                options,
-                address,
-                ..
-            } = &*inner;
-            launch::start_again(supervisor, program, options, address)
+            let process = inner.process()?;
+            let _change = process.lock();
+            process.stop()?;
+            launch::start_again(
+                &process.supervisor,
+                &process.program,
+                &process.options,
+                &inner.address,
+            )
         })
         .await
     }
@@ -248,23 +296,39 @@ impl Redis {
     /// The system goes on to accept new connections for it, up to its backlog.
     ///
     /// # Errors
-    /// [`Kind::Conflict`](cqi_errors::Kind::Conflict) when the server is not running.
+    /// [`Kind::Conflict`](cqi_errors::Kind::Conflict) when the server is not running, or not the
+    /// test's own.
     pub fn freeze(&self) -> Result<()> {
-        let _change = self.inner.lock();
-        process::freeze(self.inner.running()?)
+        let process = self.inner.process()?;
+        let _change = process.lock();
+        process::freeze(process.running()?)
     }
 
     /// Lets a frozen server go on.
     ///
     /// # Errors
-    /// [`Kind::Conflict`](cqi_errors::Kind::Conflict) when the server is not running.
+    /// As [`freeze`](Redis::freeze).
     pub fn thaw(&self) -> Result<()> {
-        let _change = self.inner.lock();
-        process::thaw(self.inner.running()?)
+        let process = self.inner.process()?;
+        let _change = process.lock();
+        process::thaw(process.running()?)
     }
 }
 
 impl Inner {
+    fn process(&self) -> Result<&Process> {
+        match &self.place {
+            Place::Own(process) => Ok(process),
+            Place::Borrowed(_) => Err(Error::conflict(format!(
+                "the server at {:?} is not this test's own; \
+                 start one that is with `Redis::builder().private()`",
+                self.address
+            ))),
+        }
+    }
+}
+
+impl Process {
     fn lock(&self) -> MutexGuard<'_, ()> {
         // It guards no data that a panic could have left half-changed.
         self.change.lock().unwrap_or_else(PoisonError::into_inner)

@@ -1,6 +1,6 @@
 //! What a server needs to encrypt.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::{Redis, RedisBuilder};
 
@@ -68,9 +68,5 @@ impl Redis {
     #[must_use]
     pub fn client_key_file(&self) -> PathBuf {
         self.directory().join("client.key")
-    }
-
-    fn directory(&self) -> &Path {
-        self.inner.supervisor.directory()
     }
 }

@@ -11,6 +11,8 @@ mod proxy_faults;
 mod redis;
 mod redis_groups;
 #[cfg(feature = "tls")]
+mod redis_tls;
+#[cfg(feature = "tls")]
 mod tls;
 
 use tokio_postgres::{Client, Error, NoTls};
