@@ -3,6 +3,8 @@ mod connection;
 mod error;
 mod explain;
 mod hosts;
+#[allow(dead_code)]
+mod lane;
 mod language;
 mod link;
 mod sentinel;

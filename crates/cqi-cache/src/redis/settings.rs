@@ -7,7 +7,7 @@ use fred::clients::Client;
 use fred::types::RespVersion;
 use fred::types::config::{
     ClusterDiscoveryPolicy, Config, ConnectionConfig, PerformanceConfig, ServerConfig, TcpConfig,
-    TlsConfig,
+    TlsConfig, TlsConnector,
 };
 
 use super::hosts::{self, Host};
@@ -79,6 +79,18 @@ impl Settings {
 
     pub(super) fn uses_tls(&self) -> bool {
         self.tls.is_some()
+    }
+
+    pub(super) fn tls_connector(&self) -> Option<&TlsConnector> {
+        self.tls.as_ref().map(|tls| &tls.connector)
+    }
+
+    pub(super) fn username(&self) -> Option<&str> {
+        self.username.as_deref()
+    }
+
+    pub(super) fn password(&self) -> Option<&str> {
+        self.password.as_ref().map(|hidden| hidden.0.as_str())
     }
 
     /// Makes a client of one connection, by way of one host, which ends with the connection:
