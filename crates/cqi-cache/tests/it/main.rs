@@ -1,5 +1,11 @@
 //! The cache through its public API.
 
+mod allocations;
+mod conformance;
+mod contracts;
+mod keys;
+mod late;
 mod load;
 mod memory;
 mod redis;
+mod support;
