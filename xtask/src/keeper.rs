@@ -1,4 +1,4 @@
-//! PostgreSQL for people: `up` starts a process that keeps a server until `down` ends it.
+//! PostgreSQL and Redis for people: `up` starts a process that keeps servers until `down` ends it.
 //!
 //! The keeper locks a file for as long as it lives, so that nobody trusts a process id that another process has since got.
 
@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use cqi_testkit::{Postgres, Source};
+use cqi_testkit::{Postgres, Redis, Source};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -20,41 +20,45 @@ use crate::workspace;
 /// The hidden task that the keeper runs.
 pub(crate) const TASK: &str = "keep";
 
-const VARIABLE: &str = "CQI_TEST_POSTGRES_URL";
+const POSTGRES: &str = "CQI_TEST_POSTGRES_URL";
 
-/// Starts a server unless one is up, and prints the settings that lead to it.
+const REDIS: &str = "CQI_TEST_REDIS_URL";
+
+/// Starts the servers unless they are up, and prints the settings that lead to them.
 pub(crate) fn up() -> Result<()> {
     let files = Files::new();
     if !files.is_kept()? {
-        if let Source::Url(url) = Source::find()? {
+        if let (Source::Url(postgres), Source::Url(redis)) =
+            (Source::find()?, Source::find_redis()?)
+        {
             eprintln!(
-                "this server is there already; if docker compose runs it, `docker compose down` ends it"
+                "these servers are there already; if docker compose runs them, `docker compose down` ends them"
             );
-            print!("{}", export(&url));
+            print!("{}", export(&postgres, &redis));
             return Ok(());
         }
         start(&files)?;
         eprintln!(
-            "PostgreSQL is up until `cargo xtask down`; `eval \"$(cargo xtask env)\"` leads the tests to it"
+            "PostgreSQL and Redis are up until `cargo xtask down`; `eval \"$(cargo xtask env)\"` leads the tests to them"
         );
     }
     env()
 }
 
-/// Prints the settings that lead to the server that is up.
+/// Prints the settings that lead to the servers that are up.
 pub(crate) fn env() -> Result<()> {
     let files = Files::new();
     if !files.is_kept()? {
-        bail!("no server is up; start one with\n    cargo xtask up");
+        bail!("no server is up; start them with\n    cargo xtask up");
     }
     print!(
         "{}",
-        fs::read_to_string(&files.env).context("the server is still starting; try again")?
+        fs::read_to_string(&files.env).context("the servers are still starting; try again")?
     );
     Ok(())
 }
 
-/// Ends the server that is up.
+/// Ends the servers that are up.
 pub(crate) fn down() -> Result<()> {
     let files = Files::new();
     if !files.is_kept()? {
@@ -72,22 +76,37 @@ pub(crate) fn down() -> Result<()> {
         Ok(!files.is_kept()?)
     })?;
     fs::remove_dir_all(&files.folder)?;
-    eprintln!("PostgreSQL is down");
+    eprintln!("PostgreSQL and Redis are down");
     Ok(())
 }
 
-/// The keeper itself: starts the server, says where it is, and holds it until it is killed.
+/// The keeper itself: starts what nobody else runs, says where it is, and holds it until it is killed.
 ///
-/// The testkit's supervisor ends the server when this process ends, however it does.
+/// The testkit's supervisors end the servers when this process ends, however it does.
 pub(crate) fn keep() -> Result<()> {
     let files = Files::new();
     fs::create_dir_all(&files.folder)?;
     let lock = open(&files.lock)?;
     lock.try_lock().context("another keeper is there")?;
     fs::write(&files.pid, std::process::id().to_string())?;
-    let server = Postgres::builder().start_blocking()?;
+    let (postgres, _held) = match Source::find()? {
+        Source::Url(url) => (url, None),
+        _ => {
+            let server = Postgres::builder().start_blocking()?;
+            (server.url(), Some(server))
+        }
+    };
+    let (redis, _kept) = match Source::find_redis()? {
+        Source::Url(url) => (url, None),
+        _ => {
+            // Each test takes one.
+            let server = Redis::builder().setting("databases", "1000");
+            let server = server.start_blocking()?;
+            (server.url(), Some(server))
+        }
+    };
     let finished = files.env.with_extension("new");
-    fs::write(&finished, export(&server.url()))?;
+    fs::write(&finished, export(&postgres, &redis))?;
     fs::rename(finished, &files.env)?;
     loop {
         thread::park();
@@ -108,10 +127,10 @@ fn start(files: &Files) -> Result<()> {
         .process_group(0)
         .spawn()
         .context("cannot start the keeper")?;
-    wait_until("PostgreSQL is up", Duration::from_secs(90), || {
+    wait_until("the servers are up", Duration::from_secs(90), || {
         if let Some(status) = keeper.try_wait()? {
             bail!(
-                "PostgreSQL did not start ({status}): {}",
+                "the servers did not start ({status}): {}",
                 fs::read_to_string(&files.log)?.trim()
             );
         }
@@ -119,8 +138,10 @@ fn start(files: &Files) -> Result<()> {
     })
 }
 
-fn export(url: &str) -> String {
-    format!("export {VARIABLE}='{}'\n", url.replace('\'', "%27"))
+fn export(postgres: &str, redis: &str) -> String {
+    let line =
+        |(name, url): (&str, &str)| format!("export {name}='{}'\n", url.replace('\'', "%27"));
+    [(POSTGRES, postgres), (REDIS, redis)].map(line).concat()
 }
 
 /// What keeper and tasks tell each other.
@@ -194,10 +215,11 @@ mod tests {
     }
 
     #[test]
-    fn the_setting_can_be_evaluated_by_a_shell() {
+    fn the_settings_can_be_evaluated_by_a_shell() {
         assert_eq!(
-            export("postgres://u:p'w@h:1/d"),
-            "export CQI_TEST_POSTGRES_URL='postgres://u:p%27w@h:1/d'\n"
+            export("postgres://u:p'w@h:1/d", "redis://h:2"),
+            "export CQI_TEST_POSTGRES_URL='postgres://u:p%27w@h:1/d'\n\
+             export CQI_TEST_REDIS_URL='redis://h:2'\n"
         );
     }
 }
