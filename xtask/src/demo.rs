@@ -1,5 +1,6 @@
-//! The example on a real PostgreSQL, driven by a client, for a person to watch.
+//! The example on a real PostgreSQL and Redis, driven by a client, for a person to watch.
 
+mod cached;
 mod client;
 mod observed;
 mod service;
@@ -7,7 +8,7 @@ mod service;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use cqi_testkit::Postgres;
+use cqi_testkit::{Postgres, Redis};
 use cqi_trace::testing::Collector;
 use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
@@ -20,17 +21,21 @@ use crate::wait::wait_until;
 pub(crate) fn run() -> Result<()> {
     story().context("the demo is not well")?;
     println!(
-        "\nall is well: created, listed, refused, observed, survived the loss of its server, and stopped when asked"
+        "\nall is well: created, listed, refused, observed, cached, survived the loss of its servers, and stopped when asked"
     );
     Ok(())
 }
 
 fn story() -> Result<()> {
-    let runtime = Builder::new_current_thread().build()?;
+    let runtime = Builder::new_current_thread().enable_all().build()?;
     chapter("PostgreSQL: a private server, gone when this ends");
     let server = Postgres::builder().start_blocking()?;
     let database = runtime.block_on(server.database("assets"))?;
     println!("  postgres on {}:{}", server.host(), server.port());
+
+    chapter("Redis: the same");
+    let redis = runtime.block_on(Redis::builder().private().start())?;
+    println!("  redis on {}", redis.address());
 
     chapter("A collector of traces");
     let collector = Collector::start()?;
@@ -44,6 +49,9 @@ fn story() -> Result<()> {
         ("CQI_DATABASE_USER", server.user().to_owned()),
         ("CQI_DATABASE_PASSWORD", server.password().to_owned()),
         ("CQI_DATABASE_DATABASE", database.name().to_owned()),
+        ("CQI_CACHE_BACKEND", "redis".to_owned()),
+        ("CQI_CACHE_HOSTS", redis.address()),
+        ("CQI_CACHE_TLS", "false".to_owned()),
         ("CQI_TRACING_ENDPOINT", collector.endpoint()),
         ("CQI_TRACING_BATCH_DELAY", "50ms".to_owned()),
     ])?;
@@ -52,6 +60,8 @@ fn story() -> Result<()> {
     problems(&client)?;
     chapter("One request: its log line, its trace and its metrics have one trace id");
     observed::show(&service, &client, &collector)?;
+    chapter("Reads are kept in Redis");
+    cached::show(&service, &redis, &runtime)?;
     outage(&client, &server, &runtime)?;
 
     chapter("SIGTERM: the service finishes what it has and leaves");
@@ -109,7 +119,7 @@ fn problems(client: &Client) -> Result<()> {
     reason = "wall time for a person; there is no runtime whose clock could be paused"
 )]
 fn outage(client: &Client, server: &Postgres, runtime: &Runtime) -> Result<()> {
-    chapter("The server is killed, and comes back");
+    chapter("PostgreSQL is killed, and comes back");
     server.kill()?;
     let asked = Instant::now();
     client.show_get("/v1/assets?limit=1")?.expect_problem(503)?;
@@ -120,12 +130,12 @@ fn outage(client: &Client, server: &Postgres, runtime: &Runtime) -> Result<()> {
     runtime.block_on(server.restart())?;
     let back = Instant::now();
     wait_until(
-        "the service finds its server again",
+        "the service finds its database again",
         Duration::from_secs(15),
         || Ok(client.get("/v1/assets?limit=1")?.status == 200),
     )?;
     println!(
-        "\n  the server is back; {} ms later the service answers again",
+        "\n  it is back; {} ms later the service answers again",
         back.elapsed().as_millis()
     );
     client.show_get("/v1/assets?limit=1")?.expect(200)?;

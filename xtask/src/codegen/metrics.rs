@@ -19,8 +19,11 @@ Every metric that a service built with CQI emits. `{service}` is the name of the
 type Register = fn(&Metrics) -> Result<()>;
 
 /// The crates that emit metrics; one that is not here is missing from the catalogue.
-const SOURCES: [(&str, Register); 4] = [
+const SOURCES: [(&str, Register); 5] = [
     ("cqi-metrics", own),
+    ("cqi-cache", |metrics| {
+        Ok(cqi_cache::__private::describe_metrics(metrics)?)
+    }),
     ("cqi-db", |metrics| {
         Ok(cqi_db::__private::describe_metrics(metrics)?)
     }),

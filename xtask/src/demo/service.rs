@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -28,6 +29,8 @@ pub(super) struct Service {
     metrics_port: u16,
     log: Option<thread::JoinHandle<()>>,
     lines: Arc<Mutex<Vec<String>>>,
+    /// Whether to leave the lines of requests out of what is shown.
+    briefly: Arc<AtomicBool>,
 }
 
 /// Compiles the example.
@@ -58,9 +61,10 @@ impl Service {
             .spawn()
             .with_context(|| format!("cannot start {NAME} in {}", folder.display()))?;
         let lines = Arc::<Mutex<Vec<String>>>::default();
+        let briefly = Arc::<AtomicBool>::default();
         let log = child.stdout.take().map(|log| {
-            let lines = Arc::clone(&lines);
-            thread::spawn(move || show(log, &lines))
+            let (lines, briefly) = (Arc::clone(&lines), Arc::clone(&briefly));
+            thread::spawn(move || show(log, &lines, &briefly))
         });
         let mut service = Self {
             child,
@@ -68,6 +72,7 @@ impl Service {
             metrics_port,
             log,
             lines,
+            briefly,
         };
         let client = service.client();
         wait_until("the service answers", Duration::from_secs(20), || {
@@ -81,6 +86,14 @@ impl Service {
 
     pub(super) fn client(&self) -> Client {
         Client::new(self.port)
+    }
+
+    /// Does something that makes many requests, whose lines nobody wants to see.
+    pub(super) fn briefly<T>(&self, act: impl FnOnce() -> T) -> T {
+        self.briefly.store(true, Ordering::Relaxed);
+        let result = act();
+        self.briefly.store(false, Ordering::Relaxed);
+        result
     }
 
     /// Returns what it has logged so far.
@@ -135,9 +148,11 @@ fn is_setting(name: &OsStr) -> bool {
     name == "LOG_LEVEL" || name.to_string_lossy().starts_with("CQI_")
 }
 
-fn show(log: impl std::io::Read, lines: &Mutex<Vec<String>>) {
+fn show(log: impl std::io::Read, lines: &Mutex<Vec<String>>, briefly: &AtomicBool) {
     for line in BufReader::new(log).lines().map_while(Result::ok) {
-        println!("  log | {line}");
+        if !(briefly.load(Ordering::Relaxed) && line.contains(r#""message":"request""#)) {
+            println!("  log | {line}");
+        }
         lines
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
