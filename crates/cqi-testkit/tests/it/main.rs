@@ -10,6 +10,8 @@ mod proxy;
 mod proxy_faults;
 mod redis;
 mod redis_groups;
+mod redis_processes;
+mod redis_proxy;
 #[cfg(feature = "tls")]
 mod redis_tls;
 #[cfg(feature = "tls")]

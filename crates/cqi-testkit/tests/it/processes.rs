@@ -17,7 +17,7 @@ use crate::connect;
 const HOLD: &str = "CQI_TESTKIT_HOLD";
 
 /// What is waited for ends within this: the grace of 3 s and a fast shutdown are in it.
-const GONE: Duration = Duration::from_secs(15);
+pub(crate) const GONE: Duration = Duration::from_secs(15);
 
 /// Holds a server for as long as its stdin is open; does nothing as a test.
 #[tokio::test]
@@ -39,57 +39,57 @@ async fn holder() {
             server.freeze().unwrap();
             (server.url(), Box::new(server))
         }
-        other => panic!("holds no {other}"),
+        other => crate::redis_processes::hold(other).await.unwrap(),
     };
     println!("\nholds {url}");
     std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
 }
 
 /// A folder for temporary files like `/tmp`; it is empty when the servers have gone.
-fn folder() -> TempDir {
+pub(crate) fn folder() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o1777)).unwrap();
     folder
 }
 
 /// A process that holds a server until its stdin is closed.
-struct Holder {
+pub(crate) struct Holder {
     child: Child,
     output: BufReader<ChildStdout>,
 }
 
 impl Holder {
-    fn spawn(mut command: Command) -> Self {
+    pub(crate) fn spawn(mut command: Command) -> Self {
         let mut child = command.spawn().unwrap();
         let output = BufReader::new(child.stdout.take().unwrap());
         Self { child, output }
     }
 
     /// Waits until it has its server.
-    fn url(&mut self) -> String {
+    pub(crate) fn url(&mut self) -> String {
         let mut lines = (&mut self.output).lines().map(Result::unwrap);
         lines
             .find_map(|line| line.strip_prefix("holds ").map(str::to_owned))
             .unwrap()
     }
 
-    fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    fn finish(mut self) {
+    pub(crate) fn finish(mut self) {
         drop(self.child.stdin.take());
         self.output.read_to_end(&mut Vec::new()).unwrap();
         assert!(self.child.wait().unwrap().success());
     }
 }
 
-fn spawn(what: &str, folder: &Path) -> Holder {
+pub(crate) fn spawn(what: &str, folder: &Path) -> Holder {
     Holder::spawn(command(what, folder))
 }
 
-fn command(what: &str, folder: &Path) -> Command {
+pub(crate) fn command(what: &str, folder: &Path) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command
         .args(["--exact", "processes::holder", "--nocapture"])
@@ -97,18 +97,19 @@ fn command(what: &str, folder: &Path) -> Command {
         .env("TMPDIR", folder)
         .env("NEXTEST_RUN_ID", "run-of-processes")
         .env_remove("CQI_TEST_POSTGRES_URL")
+        .env_remove("CQI_TEST_REDIS_URL")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null());
     command
 }
 
-fn is_empty(folder: &Path) -> bool {
+pub(crate) fn is_empty(folder: &Path) -> bool {
     fs::read_dir(folder).unwrap().next().is_none()
 }
 
 /// Lists the processes that work in the folder, as the system describes them.
-fn processes(folder: &Path) -> Vec<String> {
+pub(crate) fn processes(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     entries
         .filter(|entry| {
@@ -119,7 +120,7 @@ fn processes(folder: &Path) -> Vec<String> {
         .collect()
 }
 
-async fn gone(folder: &Path) -> Duration {
+pub(crate) async fn gone(folder: &Path) -> Duration {
     let began = Instant::now();
     while !is_empty(folder) || !processes(folder).is_empty() {
         assert!(
