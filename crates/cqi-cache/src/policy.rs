@@ -26,6 +26,7 @@ pub struct LoadPolicy {
     pub(crate) early_refresh: f64,
     pub(crate) stale_if_error: Duration,
     pub(crate) not_found: Duration,
+    pub(crate) keep_newer: bool,
 }
 
 impl LoadPolicy {
@@ -36,6 +37,7 @@ impl LoadPolicy {
             early_refresh: 1.0,
             stale_if_error: Duration::ZERO,
             not_found: Duration::ZERO,
+            keep_newer: false,
         }
     }
 
@@ -72,6 +74,15 @@ impl LoadPolicy {
     /// [`delete`](crate::Cache::delete)d.
     pub fn not_found(mut self, ttl: Duration) -> Self {
         self.not_found = ttl;
+        self
+    }
+
+    /// Does not store what was loaded over what [`set_versioned`](crate::Cache::set_versioned) put
+    /// there meanwhile, by this process or another. Default: it is stored.
+    ///
+    /// In Redis this takes a script, which its user has to be allowed to run.
+    pub fn keep_newer(mut self) -> Self {
+        self.keep_newer = true;
         self
     }
 

@@ -49,6 +49,19 @@ impl Cache {
         self.inner().call(call, set).await
     }
 
+    /// Stores what is encoded already unless a newer version is there; returns whether it did. Loads
+    /// under way do not notice.
+    pub(crate) async fn write_versioned(
+        &self,
+        key: &Key,
+        stored: Bytes,
+        keep: Option<Duration>,
+    ) -> Result<bool> {
+        let call = Call::one(Operation::SetVersioned, key);
+        let set = self.inner().backend.set_newer(self.full(key), stored, keep);
+        self.inner().call(call, set).await
+    }
+
     /// Deletes what is under a key; loads under way do not notice. Returns whether there was anything.
     pub(crate) async fn remove(&self, key: &Key) -> Result<bool> {
         let call = Call::one(Operation::Delete, key);

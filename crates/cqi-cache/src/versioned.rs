@@ -55,8 +55,7 @@ impl Cache {
         };
         let stored = self.encode(call, &header, value)?;
         self.inner().loads.supersede(key).await;
-        let set = self.inner().backend.set_newer(self.full(key), stored, keep);
-        self.inner().call(call, set).await
+        self.write_versioned(key, stored, keep).await
     }
 
     /// Returns the value of a key and its version, which is 0 where it was set without one.

@@ -68,7 +68,10 @@ impl Cache {
                 .too_large(key, size, inner.max_value_size);
             return;
         }
-        let keep = ttl.map(|ttl| ttl.saturating_add(plan.policy.stale_if_error));
+        let keep = ttl.and_then(|ttl| {
+            let keep = ttl.saturating_add(plan.policy.stale_if_error);
+            Ttl::After(keep).resolve(keep)
+        });
         self.write_back(lead, key, plan, Some((stored, keep))).await;
     }
 
@@ -130,6 +133,9 @@ impl Cache {
             return;
         };
         let written = match entry {
+            Some((stored, keep)) if plan.policy.keep_newer => {
+                self.write_versioned(key, stored, keep).await.map(drop)
+            }
             Some((stored, keep)) => self.write(key, stored, keep).await,
             None => self.remove(key).await.map(drop),
         };
