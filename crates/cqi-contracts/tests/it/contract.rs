@@ -128,6 +128,26 @@ fn every_message_of_the_descriptors_has_a_rust_type_of_that_name() {
 }
 
 #[test]
+fn every_value_of_every_enum_has_its_name_and_number_in_rust() {
+    let mut ours = kinds::enums();
+    for file in own_files() {
+        for enumeration in &file.enum_type {
+            let name = format!("{}.{}", file.package(), enumeration.name());
+            let place = ours.iter().position(|ours| ours.name == name);
+            let ours = ours.swap_remove(place.unwrap_or_else(|| panic!("no {name}")));
+            for value in &enumeration.value {
+                assert_eq!((ours.name_of)(value.number()), Some(value.name()));
+                assert_eq!((ours.number_of)(value.name()), Some(value.number()));
+            }
+            let beyond = i32::try_from(enumeration.value.len()).unwrap();
+            assert_eq!((ours.name_of)(beyond), None, "{name}");
+            assert_eq!((ours.number_of)(enumeration.name()), None);
+        }
+    }
+    assert!(ours.is_empty());
+}
+
+#[test]
 fn imports_are_in_the_set_before_who_imports_them() {
     let mut seen = BTreeSet::new();
     for file in FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).unwrap().file {

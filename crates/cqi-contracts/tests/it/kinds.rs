@@ -7,6 +7,7 @@ use cqi_contracts::{assets, events, markets, portfolio, venues};
 #[derive(Debug)]
 pub(crate) struct Kind {
     pub(crate) name: String,
+    pub(crate) url: String,
     /// Decodes and encodes.
     pub(crate) again: fn(&[u8]) -> Result<Vec<u8>, DecodeError>,
     /// Decodes, and writes JSON.
@@ -30,6 +31,7 @@ impl<T> Json for T {}
 fn kind<M: Message + Name + Default + Json>() -> Kind {
     Kind {
         name: M::full_name(),
+        url: M::type_url(),
         again: |bytes| M::decode(bytes).map(|message| message.encode_to_vec()),
         #[cfg(feature = "serde")]
         to_json: |bytes| serde_json::to_string(&M::decode(bytes).unwrap()),
@@ -38,6 +40,7 @@ fn kind<M: Message + Name + Default + Json>() -> Kind {
     }
 }
 
+/// All messages.
 pub(crate) fn all() -> Vec<Kind> {
     vec![
         kind::<assets::v1::Asset>(),
@@ -70,4 +73,41 @@ pub(crate) fn all() -> Vec<Kind> {
         kind::<venues::v1::Order>(),
         kind::<venues::v1::VenueAsset>(),
     ]
+}
+
+/// What Rust knows of an enum of the contract.
+#[cfg(feature = "descriptors")]
+pub(crate) struct Enum {
+    pub(crate) name: String,
+    pub(crate) name_of: fn(i32) -> Option<&'static str>,
+    pub(crate) number_of: fn(&str) -> Option<i32>,
+}
+
+/// All enums.
+#[cfg(feature = "descriptors")]
+pub(crate) fn enums() -> Vec<Enum> {
+    macro_rules! enums {
+        ($($module:ident::v1::$enumeration:ident)*) => {
+            vec![$(Enum {
+                name: format!("cqc.{}.v1.{}", stringify!($module), stringify!($enumeration)),
+                name_of: |number| Some($module::v1::$enumeration::try_from(number).ok()?.as_str_name()),
+                number_of: |name| $module::v1::$enumeration::from_str_name(name).map(i32::from),
+            }),*]
+        };
+    }
+
+    enums! {
+        assets::v1::AssetType
+        assets::v1::DataSource
+        assets::v1::FlagSeverity
+        assets::v1::FlagType
+        assets::v1::RelationshipType
+        events::v1::PositionChangeType
+        events::v1::RiskAlertSeverity
+        events::v1::RiskAlertType
+        venues::v1::OrderSide
+        venues::v1::OrderStatus
+        venues::v1::OrderType
+        venues::v1::TimeInForce
+    }
 }

@@ -6,6 +6,8 @@ use cqi_contracts::prost::{Message, Name};
 use cqi_contracts::prost_types::Timestamp;
 use cqi_contracts::venues::v1::{OrderSide, OrderType};
 
+use crate::kinds;
+
 #[test]
 fn a_zero_is_sent_and_an_unset_field_is_not() {
     let unset = Price::default();
@@ -57,10 +59,9 @@ fn an_enum_value_that_is_newer_than_this_code_is_kept() {
 #[test]
 fn names_are_the_contract_s() {
     assert_eq!(PriceUpdated::full_name(), "cqc.events.v1.PriceUpdated");
-    assert_eq!(
-        PriceUpdated::type_url(),
-        "type.googleapis.com/cqc.events.v1.PriceUpdated"
-    );
+    for kind in kinds::all() {
+        assert_eq!(kind.url, format!("type.googleapis.com/{}", kind.name));
+    }
     assert_eq!(Vwap::full_name(), "cqc.markets.v1.VWAP");
     assert_eq!(OrderSide::Buy.as_str_name(), "ORDER_SIDE_BUY");
     assert_eq!(
