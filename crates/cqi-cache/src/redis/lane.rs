@@ -8,6 +8,8 @@
 mod driver;
 mod queue;
 mod resp;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::sync::Arc;

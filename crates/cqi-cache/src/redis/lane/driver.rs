@@ -41,12 +41,14 @@ impl fmt::Display for Ended {
 }
 
 /// Writes what is queued and hands out the answers, for as long as the connection is good.
-pub(super) async fn drive<S>(
+///
+/// Closes the queue when it ends or is dropped, even before it was polled.
+pub(super) fn drive<S>(
     stream: S,
     queue: Arc<Queue>,
     patience: Duration,
     longest: usize,
-) -> Ended
+) -> impl Future<Output = Ended>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -62,7 +64,7 @@ where
         written: 0,
         timer: Box::pin(sleep(patience)),
     };
-    std::future::poll_fn(|cx| driver.poll(cx)).await
+    std::future::poll_fn(move |cx| driver.poll(cx))
 }
 
 struct Driver<S> {
