@@ -9,3 +9,4 @@ mod load;
 mod memory;
 mod redis;
 mod support;
+mod telemetry;
