@@ -8,6 +8,7 @@
 
 mod agreement;
 mod allocations;
+mod cached;
 mod client;
 mod flood;
 mod grpc;
