@@ -3,7 +3,6 @@ use std::path::PathBuf;
 
 use cqi_errors::{Error, Result};
 
-use super::Redis;
 use crate::Proxy;
 use crate::percent;
 
@@ -92,32 +91,6 @@ impl Address {
             database.unwrap_or_default()
         )
     }
-}
-
-/// Returns the URL of a group of servers, as fred reads it, with the users and passwords of `like`.
-pub(super) fn url_of_group(
-    kind: &str,
-    like: &Redis,
-    group: &[Redis],
-    parameters: &[(&str, &str)],
-) -> String {
-    let Some((first, others)) = group.split_first() else {
-        return String::new();
-    };
-    let first = Address {
-        port: first.port(),
-        ..like.inner.address.clone()
-    };
-    let nodes = others.iter().map(|node| ("node", node.address()));
-    let parameters = parameters
-        .iter()
-        .map(|(name, value)| (*name, percent::encode(value)));
-    let query: Vec<String> = nodes
-        .chain(parameters)
-        .map(|(name, value)| format!("{name}={value}"))
-        .collect();
-    let url = first.url().replacen("://", &format!("-{kind}://"), 1);
-    format!("{url}?{}", query.join("&"))
 }
 
 impl fmt::Debug for Address {

@@ -6,15 +6,11 @@ use std::time::Duration;
 
 use cqi_errors::{Error, Result};
 
-use super::address::url_of_group;
-use super::config::{Options, follow};
+use super::config::Options;
+use super::group::{LIMIT, follow, follows_or_is_followed, id, is_primary, late, running, url};
 use super::{Redis, RedisBuilder, Reply, launch};
 use crate::postgres::{blocking, free_port_of};
-use crate::supervisor::token;
 use crate::wait::{self, Deadline};
-
-/// How long a cluster may take to start, and to change a primary.
-const LIMIT: Duration = Duration::from_secs(30);
 
 /// How long a replica tries to take over before it gives up.
 const PROMOTION: Duration = Duration::from_secs(5);
@@ -123,7 +119,7 @@ impl RedisCluster {
     /// `rediss-cluster` where they encrypt.
     #[must_use]
     pub fn url(&self) -> String {
-        url_of_group("cluster", &self.nodes[0], &self.nodes, &[])
+        url("cluster", &self.nodes[0], &self.nodes, &[])
     }
 
     /// Returns the node that serves a key, waiting until all that answer agree which it is, 30 s at
@@ -203,8 +199,7 @@ impl RedisCluster {
     }
 
     fn agreed_owner(&self, slot: i64) -> Option<usize> {
-        let running = self.nodes.iter().filter(|node| node.is_running());
-        let views = running.filter_map(|node| {
+        let views = running(&self.nodes).filter_map(|node| {
             let slots = node.probe(&["CLUSTER", "SLOTS"]).ok()?;
             Some((owner_id(&slots, slot)?.to_owned(), serves(node)))
         });
@@ -212,8 +207,7 @@ impl RedisCluster {
         let (first, _) = views.first()?;
         let agreed = views.iter().all(|(id, serves)| id == first && *serves);
         let owner = self.ids.iter().position(|id| id == first)?;
-        let role = self.nodes[owner].probe(&["ROLE"]).ok()?;
-        (agreed && role.array()?.first()?.text() == Some("master")).then_some(owner)
+        (agreed && is_primary(&self.nodes[owner])).then_some(owner)
     }
 
     fn promote_replica_of(&self, primary: usize) -> Option<()> {
@@ -223,15 +217,19 @@ impl RedisCluster {
             self.ids.iter().position(|known| known == id)
         };
         let mut replicas = replicas.array()?.iter().filter_map(of);
-        let done =
-            replicas.any(|replica| self.nodes[replica].probe(&["CLUSTER", "FAILOVER"]).is_ok());
+        // One that has lost touch would say yes, and nothing would come of it.
+        let done = replicas.any(|replica| {
+            let node = &self.nodes[replica];
+            follows_or_is_followed(node)
+                && knows_all(node)
+                && node.probe(&["CLUSTER", "FAILOVER"]).is_ok()
+        });
         done.then_some(())
     }
 
     /// Asks the first node that answers.
     fn ask(&self, command: &[impl AsRef<[u8]>]) -> Option<Reply> {
-        let mut running = self.nodes.iter().filter(|node| node.is_running());
-        running.find_map(|node| node.probe(command).ok())
+        running(&self.nodes).find_map(|node| node.probe(command).ok())
     }
 
     fn is_ready(&self) -> Option<()> {
@@ -240,22 +238,11 @@ impl RedisCluster {
     }
 
     fn late(&self, problem: &str) -> Error {
-        let views = self
-            .nodes
-            .iter()
-            .filter(|node| node.is_running())
-            .map(|node| {
-                let view = node.probe(&["CLUSTER", "NODES"]);
-                let view = view.map_or_else(
-                    |error| format!("{error:#}"),
-                    |view| view.text().unwrap_or_default().to_owned(),
-                );
-                format!("\n{}: {view}", node.address())
-            });
-        Error::timeout(format!(
-            "{problem} after {LIMIT:?}{}",
-            views.collect::<String>()
-        ))
+        let view = |node: &Redis| match node.probe(&["CLUSTER", "NODES"]) {
+            Ok(view) => view.text().unwrap_or_default().to_owned(),
+            Err(error) => format!("{error:#}"),
+        };
+        late(problem, &self.nodes, view)
     }
 }
 
@@ -266,12 +253,6 @@ fn free_ports() -> Result<Vec<u16>> {
         ports.insert(free_port_of(10_000..20_000, &[0, BUS])?);
     }
     Ok(ports.into_iter().collect())
-}
-
-/// Returns 40 random hexadecimal digits.
-pub(super) fn id() -> String {
-    let digits = [token(), token(), token()].concat();
-    digits[..40].to_owned()
 }
 
 /// Writes what a node knows of all.
@@ -321,18 +302,6 @@ fn knows_all(node: &Redis) -> bool {
     let nodes = node.probe(&["CLUSTER", "NODES"]).ok();
     let text = nodes.as_ref().and_then(Reply::text);
     text.is_some_and(|text| !gone.iter().any(|word| text.contains(word)))
-}
-
-/// Says whether a replica has caught up, or a primary has one that has.
-pub(super) fn follows_or_is_followed(server: &Redis) -> bool {
-    let of = |role: Reply| {
-        let role = role.array()?;
-        Some(match role.first()?.text()? {
-            "master" => !role.get(2)?.array()?.is_empty(),
-            _ => role.get(3)?.text()? == "connected",
-        })
-    };
-    server.probe(&["ROLE"]).ok().and_then(of) == Some(true)
 }
 
 #[cfg(test)]

@@ -112,11 +112,3 @@ pub(super) fn quote(text: &str) -> String {
     let bytes = text.bytes().map(|byte| format!("\\x{byte:02x}"));
     format!("\"{}\"", bytes.collect::<String>())
 }
-
-/// Lets a server log in at the one that it is to follow.
-pub(super) fn follow(options: &Options) -> String {
-    let password = options.password.as_deref().map(quote);
-    let login = password.map(|password| format!("masterauth {password}\n"));
-    // Without this, a replica waits 5 s for others to come.
-    format!("repl-diskless-sync-delay 0\n{}", login.unwrap_or_default())
-}

@@ -6,6 +6,7 @@ mod builder;
 mod client;
 mod cluster;
 mod config;
+mod group;
 mod launch;
 mod resp;
 mod sentinels;

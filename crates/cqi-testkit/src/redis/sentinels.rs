@@ -6,15 +6,11 @@ use std::time::Duration;
 
 use cqi_errors::{Error, Result};
 
-use super::address::url_of_group;
-use super::cluster::{follows_or_is_followed, id};
-use super::config::{Options, follow, quote};
+use super::config::{Options, quote};
+use super::group::{LIMIT, follow, follows_or_is_followed, id, is_primary, late, running, url};
 use super::{Redis, RedisBuilder, launch};
 use crate::postgres::{blocking, free_port};
 use crate::wait::{self, Deadline};
-
-/// How long the set may take to start, and to change the primary.
-const LIMIT: Duration = Duration::from_secs(30);
 
 /// How long a replica may take to be promoted.
 const PROMOTION: Duration = Duration::from_secs(10);
@@ -196,7 +192,7 @@ impl RedisSentinels {
             .into_iter()
             .chain(password)
             .collect();
-        url_of_group("sentinel", &self.servers[0], &self.sentinels, &parameters)
+        url("sentinel", &self.servers[0], &self.sentinels, &parameters)
     }
 
     /// Returns the primary, waiting until all sentinels that answer agree which it is, 30 s at most.
@@ -275,35 +271,18 @@ impl RedisSentinels {
     }
 
     fn agreed_primary(&self) -> Option<&Redis> {
-        let running = self
-            .sentinels
-            .iter()
-            .filter(|sentinel| sentinel.is_running());
-        let ports = running.filter_map(|sentinel| {
+        let ports = running(&self.sentinels).filter_map(|sentinel| {
             let command = ["SENTINEL", "GET-MASTER-ADDR-BY-NAME", NAME];
             let primary = sentinel.probe(&command).ok()?;
             primary.array()?.get(1)?.text()?.parse().ok()
         });
         let ports: BTreeSet<u16> = ports.collect();
-        let primary = self
-            .servers
-            .iter()
-            .find(|server| ports.contains(&server.port()))?;
-        let role = primary.probe(&["ROLE"]).ok()?;
-        (ports.len() == 1 && role.array()?.first()?.text() == Some("master")).then_some(primary)
+        let mut servers = self.servers.iter();
+        let primary = servers.find(|server| ports.contains(&server.port()))?;
+        (ports.len() == 1 && is_primary(primary)).then_some(primary)
     }
 
     fn is_ready(&self) -> Option<()> {
-        let knows_all = |sentinel: &Redis| {
-            sentinel.probe(&["SENTINEL", "CKQUORUM", NAME]).ok()?;
-            let replicas = sentinel.probe(&["SENTINEL", "REPLICAS", NAME]).ok()?;
-            let fields = replicas.array()?.first()?.array()?;
-            let field = |name| {
-                let mut pairs = fields.chunks_exact(2);
-                pairs.find(|pair| pair[0].text() == Some(name))?[1].text()
-            };
-            Some(field("flags")? == "slave" && field("master-link-status")? == "ok")
-        };
         let ready = self.servers.iter().all(follows_or_is_followed)
             && self
                 .sentinels
@@ -313,15 +292,18 @@ impl RedisSentinels {
     }
 
     fn late(&self, problem: &str) -> Error {
-        let running = self
-            .sentinels
-            .iter()
-            .filter(|sentinel| sentinel.is_running());
-        let logs =
-            running.map(|sentinel| format!("\n{}: {}", sentinel.address(), sentinel.log_tail()));
-        Error::timeout(format!(
-            "{problem} after {LIMIT:?}{}",
-            logs.collect::<String>()
-        ))
+        late(problem, &self.sentinels, Redis::log_tail)
     }
+}
+
+/// Says whether a sentinel knows the others, and a replica that could take over.
+fn knows_all(sentinel: &Redis) -> Option<bool> {
+    sentinel.probe(&["SENTINEL", "CKQUORUM", NAME]).ok()?;
+    let replicas = sentinel.probe(&["SENTINEL", "REPLICAS", NAME]).ok()?;
+    let fields = replicas.array()?.first()?.array()?;
+    let field = |name| {
+        let mut pairs = fields.chunks_exact(2);
+        pairs.find(|pair| pair[0].text() == Some(name))?[1].text()
+    };
+    Some(field("flags")? == "slave" && field("master-link-status")? == "ok")
 }

@@ -79,3 +79,44 @@ async fn a_group_speaks_tls_among_itself() {
     let old = set.switch_over().await.unwrap();
     assert_eq!(old.port(), set.servers()[0].port());
 }
+
+/// Returns the first certificate of a PEM file, decoded.
+fn certificate(pem: &str) -> Vec<u8> {
+    let lines = pem
+        .lines()
+        .skip(1)
+        .take_while(|line| !line.starts_with('-'));
+    let digit = |c: u8| match c {
+        b'A'..=b'Z' => c - b'A',
+        b'a'..=b'z' => c - b'a' + 26,
+        b'0'..=b'9' => c - b'0' + 52,
+        b'+' => 62,
+        _ => 63,
+    };
+    let digits: Vec<u8> = lines
+        .flat_map(str::bytes)
+        .filter(|c| *c != b'=')
+        .map(digit)
+        .collect();
+    let bytes = digits.chunks(4).flat_map(|four| {
+        let number = four
+            .iter()
+            .fold(0, |number, digit| number << 6 | u32::from(*digit));
+        let number = number << (6 * (4 - four.len()));
+        number.to_be_bytes()[1..four.len()].to_vec()
+    });
+    bytes.collect()
+}
+
+#[tokio::test]
+async fn a_certificate_is_for_the_host_that_was_named() {
+    let server = start(Redis::builder().tls_for_host("cache.example")).await;
+    let file = server.ca_file().with_file_name("server.pem");
+    let certificate = certificate(&std::fs::read_to_string(file).unwrap());
+    let names = |host: &str| {
+        certificate
+            .windows(host.len())
+            .any(|part| part == host.as_bytes())
+    };
+    assert!(names("cache.example") && !names("localhost"));
+}
