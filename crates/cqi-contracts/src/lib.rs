@@ -7,14 +7,14 @@ mod json;
 /// Assets, where they are deployed, how they relate, and what is wrong with them.
 pub mod assets {
     /// Package `cqc.assets.v1`.
-    #[allow(clippy::must_use_candidate, reason = "written by prost-build")]
+    #[expect(clippy::must_use_candidate, reason = "written by prost-build")]
     pub mod v1;
 }
 
 /// What happened, as it is published on the bus.
 pub mod events {
     /// Package `cqc.events.v1`.
-    #[allow(clippy::must_use_candidate, reason = "written by prost-build")]
+    #[expect(clippy::must_use_candidate, reason = "written by prost-build")]
     pub mod v1;
 }
 
@@ -33,7 +33,7 @@ pub mod portfolio {
 /// Orders, and what a venue does with an asset.
 pub mod venues {
     /// Package `cqc.venues.v1`.
-    #[allow(clippy::must_use_candidate, reason = "written by prost-build")]
+    #[expect(clippy::must_use_candidate, reason = "written by prost-build")]
     pub mod v1;
 }
 
