@@ -196,3 +196,142 @@ const fn fnv(mut hash: u64, bytes: &[u8]) -> u64 {
     }
     hash
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Clone, PartialEq, prost::Message)]
+    struct Price {
+        #[prost(double, tag = "1")]
+        value: f64,
+    }
+
+    impl Name for Price {
+        const NAME: &'static str = "Price";
+        const PACKAGE: &'static str = "test.v1";
+    }
+
+    const LIMIT: u64 = 1_000;
+
+    fn header() -> Header {
+        Header {
+            tag: tag::<Price>(0),
+            absent: false,
+            expires_at: 0x0102_0304_0506_0708,
+            cost: 0x090a_0b0c,
+            version: 0x0d0e_0f10_1112_1314,
+        }
+    }
+
+    /// What is in Redis now has to be readable by the next release, or a miss for it.
+    #[test]
+    fn the_layout_is_what_it_has_been() {
+        let stored = encode(&header(), &Price { value: 1.5 });
+        let expected = [
+            1, 0, 0x95, 0x2f, 0x95, 0x39, 0x0b, 0xa1, 0x5a, 0x27, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10,
+            11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 9, 0, 0, 0, 0, 0, 0, 0xf8, 0x3f,
+        ];
+        assert_eq!(&stored[..], expected);
+    }
+
+    #[test]
+    fn what_is_written_can_be_read() {
+        for absent in [false, true] {
+            let header = Header { absent, ..header() };
+            let stored = encode(&header, &Price { value: 1.5 });
+            let entry = Entry::parse(stored, header.tag, LIMIT).unwrap();
+            assert_eq!(entry.header, header);
+            assert_eq!(entry.message(), Ok(Price { value: 1.5 }));
+        }
+    }
+
+    #[test]
+    fn what_was_not_written_for_this_reader_is_rejected() {
+        let stored = encode(&header(), &Price { value: 1.5 });
+        let parse = |stored: &[u8], limit| {
+            let stored = Bytes::copy_from_slice(stored);
+            Entry::parse(stored, header().tag, limit).map(|_| ())
+        };
+        assert_eq!(parse(&stored, 9), Ok(()));
+        assert_eq!(parse(&stored, 8), Err(Rejected::TooLarge));
+        assert_eq!(parse(&stored[..HEADER], LIMIT), Ok(()));
+        assert_eq!(parse(&stored[..HEADER - 1], LIMIT), Err(Rejected::Foreign));
+        assert_eq!(parse(b"", LIMIT), Err(Rejected::Foreign));
+        // Of a later release.
+        for (at, value) in [(0, 2), (1, 2), (1, 0x80)] {
+            let mut later = stored.to_vec();
+            later[at] = value;
+            assert_eq!(parse(&later, LIMIT), Err(Rejected::Foreign));
+        }
+        let mut other = stored.to_vec();
+        other[9] ^= 1;
+        assert_eq!(parse(&other, LIMIT), Err(Rejected::OtherType));
+        let cut = Entry::parse(stored.slice(..HEADER + 5), header().tag, LIMIT).unwrap();
+        assert_eq!(cut.message::<Price>(), Err(Rejected::Undecodable));
+    }
+
+    #[test]
+    fn each_schema_has_a_tag() {
+        let tags: std::collections::HashSet<_> = (0..10_000).map(tag::<Price>).collect();
+        assert_eq!(tags.len(), 10_000);
+    }
+
+    #[test]
+    fn an_end_is_the_first_moment_at_which_a_value_is_expired() {
+        let header = Header {
+            expires_at: 1_000,
+            ..header()
+        };
+        assert!(!header.is_expired(999));
+        assert!(header.is_expired(1_000));
+        assert!(!Header::new(0, None).is_expired_now());
+        let before = clock::unix_millis();
+        let ttl = Header::new(0, Some(Duration::from_secs(5))).expires_at - before;
+        assert!((5_000..10_000).contains(&ttl));
+    }
+
+    #[test]
+    fn a_value_gives_way_to_a_higher_version_of_its_type_alone() {
+        let stored = |version, tag| {
+            encode(
+                &Header {
+                    version,
+                    tag,
+                    ..header()
+                },
+                &Price { value: 1.5 },
+            )
+        };
+        let mine = stored(0x1ff, 7);
+        assert!(is_outdated_by(&mine, &stored(0x200, 7)));
+        assert!(!is_outdated_by(&mine, &stored(0x1ff, 7)));
+        assert!(!is_outdated_by(&mine, &stored(0xff, 7)));
+        assert!(!is_outdated_by(&mine, &stored(0x200, 8)));
+        assert!(!is_outdated_by(&mine, b""));
+        assert!(!is_outdated_by(&mine, &[0xff; 64]));
+        assert!(!is_outdated_by(&mine, &stored(u64::MAX, 7)[..29]));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_an_entry_or_rejected(
+            mut bytes in proptest::collection::vec(any::<u8>(), 0..100),
+            ours in any::<bool>(),
+        ) {
+            let header = header();
+            if ours && bytes.len() >= 10 {
+                bytes[..2].copy_from_slice(&[LAYOUT, 0]);
+                bytes[2..10].copy_from_slice(&header.tag.to_be_bytes());
+            }
+            is_outdated_by(&bytes, &bytes);
+            if let Ok(entry) = Entry::parse(bytes.clone().into(), header.tag, 50) {
+                prop_assert!(entry.body.len() <= 50);
+                prop_assert_eq!(&entry.body[..], &bytes[HEADER..]);
+                let _ = entry.message::<Price>();
+            }
+        }
+    }
+}

@@ -1,3 +1,4 @@
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,14 +15,13 @@ use crate::entry;
 const OVERHEAD: usize = 400;
 
 /// Values in this process, bounded by their bytes.
-#[derive(Debug)]
 pub(crate) struct Memory {
     values: Cache<Bytes, Kept>,
     capacity: u64,
     evictions: Arc<Count>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct Kept {
     value: Bytes,
     keep: Option<Duration>,
@@ -47,6 +47,15 @@ impl moka::Expiry<Bytes, Kept> for Expiry {
 
 fn weight(key: &Bytes, value: &Bytes) -> usize {
     OVERHEAD + key.len() + value.len()
+}
+
+/// moka's own shows every value.
+impl fmt::Debug for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Memory")
+            .field("capacity", &self.capacity)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Memory {

@@ -9,6 +9,7 @@ use prost::{Message, Name};
 use crate::call::Call;
 use crate::counters::Operation;
 use crate::entry::{self, Entry, Header, Rejected};
+use crate::ttl::LONGEST;
 use crate::{Cache, Key};
 
 impl Cache {
@@ -45,6 +46,7 @@ impl Cache {
         keep: Option<Duration>,
     ) -> Result<()> {
         let call = Call::one(Operation::Set, key);
+        let keep = keep.map(|keep| keep.min(LONGEST));
         let set = self.inner().backend.set(self.full(key), stored, keep);
         self.inner().call(call, set).await
     }
@@ -58,6 +60,7 @@ impl Cache {
         keep: Option<Duration>,
     ) -> Result<bool> {
         let call = Call::one(Operation::SetVersioned, key);
+        let keep = keep.map(|keep| keep.min(LONGEST));
         let set = self.inner().backend.set_newer(self.full(key), stored, keep);
         self.inner().call(call, set).await
     }
@@ -69,20 +72,21 @@ impl Cache {
         Ok(self.inner().call(call, delete).await? > 0)
     }
 
-    /// Reads what is under a key, if it is of this type, be it expired or absent. Counts a miss where
-    /// there is nothing; what else it is the caller counts.
+    /// Reads what is under a key, if it is of this type, be it expired or absent. Counts it where there
+    /// is none; what else it is the caller counts.
     pub(crate) async fn lookup<M: Name>(&self, key: &Key) -> Result<Option<Entry>> {
         let call = Call::one(Operation::Get, key);
         let get = self.inner().backend.get(self.full(key));
         let stored = self.inner().call(call, get).await?;
-        if stored.is_none() {
-            self.inner().counters.misses.inc();
-        }
-        Ok(stored.and_then(|stored| self.entry::<M>(key, stored)))
+        Ok(self.entry::<M>(key, stored))
     }
 
-    /// The entry in what was read; `None` where it is none of this type.
-    fn entry<M: Name>(&self, key: &Key, stored: Bytes) -> Option<Entry> {
+    /// The entry in what was read; counts it where there is none of this type.
+    fn entry<M: Name>(&self, key: &Key, stored: Option<Bytes>) -> Option<Entry> {
+        let Some(stored) = stored else {
+            self.inner().counters.misses.inc();
+            return None;
+        };
         let entry = Entry::parse(stored, self.tag::<M>(), self.inner().max_value_size);
         entry.map_err(|why| self.reject(key, why)).ok()
     }
@@ -99,10 +103,6 @@ impl Cache {
         stored: Option<Bytes>,
     ) -> Option<(M, u64)> {
         let counters = &self.inner().counters;
-        let Some(stored) = stored else {
-            counters.misses.inc();
-            return None;
-        };
         let entry = self.entry::<M>(key, stored)?;
         let header = entry.header;
         if header.is_expired_now() {

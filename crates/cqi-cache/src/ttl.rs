@@ -1,7 +1,7 @@
 use std::time::Duration;
 
-/// What Redis and moka can both count.
-const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+/// The longest time that is asked of a backend: what Redis and moka can both count.
+pub(crate) const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 /// How long a value lives.
 ///

@@ -87,3 +87,15 @@ async fn caches_are_apart_and_a_closed_one_is_empty() {
     one.close().await;
     assert_eq!(one.status().entries, 0);
 }
+
+#[tokio::test]
+async fn debug_shows_no_values() {
+    let cache = cache(1 << 20).await;
+    cache.set(&key("secret"), &blob(100), LONG).await.unwrap();
+    let shown = format!("{cache:?}");
+    assert!(shown.contains("Memory"), "{shown}");
+    assert!(
+        !shown.contains("secret") && !shown.contains("7, 7"),
+        "{shown}"
+    );
+}
