@@ -65,6 +65,13 @@ proptest! {
 }
 
 #[test]
+fn an_empty_part_can_be_seen() {
+    assert_eq!(Key::new("").as_str(), "%");
+    assert_eq!(Key::new("").part("").part("a").as_str(), "%:%:a");
+    assert_eq!(Key::new("%").as_str(), "%25");
+}
+
+#[test]
 fn a_key_is_shown_up_to_a_length() {
     let usual = Key::new("asset").part("x".repeat(122));
     assert_eq!(usual.to_string(), usual.as_str());
