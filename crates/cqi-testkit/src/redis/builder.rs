@@ -36,7 +36,8 @@ impl RedisBuilder {
     /// Adds a user with a password and rules of ACL, such as `~cache:* +@read`; see
     /// [`Redis::url_as`].
     ///
-    /// The user `default` remains.
+    /// The user `default` remains, as whom [`Redis::command`] runs; `setting("user", "default off")`
+    /// takes it away.
     pub fn user(
         mut self,
         name: impl Into<String>,

@@ -167,13 +167,16 @@ impl RedisCluster {
             let old = cluster.owner(&key, None)?;
             let slot = cluster.slot(&key)?;
             let deadline = Deadline::after(LIMIT);
+            let other = |owner: &usize| *owner != old;
             let done = || {
+                let owner = cluster.agreed_owner(slot)?;
+                if other(&owner) {
+                    return Some(owner);
+                }
                 cluster.promote_replica_of(old)?;
                 // It may come to nothing, when the nodes have lost touch for a moment.
                 let limit = PROMOTION.min(deadline.remaining());
-                wait::poll(limit, || {
-                    cluster.agreed_owner(slot).filter(|owner| *owner != old)
-                })
+                wait::poll(limit, || cluster.agreed_owner(slot).filter(other))
             };
             let heir = wait::poll(LIMIT, done);
             heir.ok_or_else(|| cluster.late("no replica took over"))?;

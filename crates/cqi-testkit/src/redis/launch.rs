@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use cqi_errors::{Error, Result};
+use cqi_errors::{Error, Kind, Result};
 
 use super::config::Options;
 use super::{Address, client};
@@ -85,9 +85,11 @@ fn run(
             supervisor.log_tail(SERVER)
         )))),
         // Over its socket, in a folder of ours: nobody else answers there.
-        None => client::command(address, &["PING"], deadline.remaining())
-            .is_ok()
-            .then_some(Ok(())),
+        None => match client::command(address, &["PING"], deadline.remaining()) {
+            // A server whose user `default` may do nothing answers with an error.
+            Err(error) if error.kind() != Kind::Permanent || is_loading(&error) => None,
+            _ => Some(Ok(())),
+        },
     });
     outcome.unwrap_or_else(|| {
         Err(Error::timeout(format!(
@@ -95,6 +97,10 @@ fn run(
             supervisor.log_tail(SERVER)
         )))
     })
+}
+
+fn is_loading(error: &Error) -> bool {
+    format!("{error:#}").contains("LOADING")
 }
 
 /// Waits until the server process has ended.

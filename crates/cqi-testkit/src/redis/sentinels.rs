@@ -237,13 +237,17 @@ impl RedisSentinels {
         blocking(move || {
             let old = set.wait_for_primary(None)?;
             let deadline = Deadline::after(LIMIT);
+            let other = |primary: &&Redis| primary.port() != old.port();
             let done = || {
+                // An order whose answer was lost has been carried out: another would undo it.
+                let primary = set.agreed_primary()?;
+                if other(&primary) {
+                    return Some(primary);
+                }
                 set.promote()?;
                 // It may come to nothing, when the replica was lost in between.
                 let limit = PROMOTION.min(deadline.remaining());
-                wait::poll(limit, || {
-                    set.agreed_primary().filter(|it| it.port() != old.port())
-                })
+                wait::poll(limit, || set.agreed_primary().filter(other))
             };
             let heir = wait::poll(LIMIT, done);
             heir.ok_or_else(|| set.late("no replica took over"))

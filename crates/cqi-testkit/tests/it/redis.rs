@@ -157,6 +157,16 @@ async fn a_user_may_do_what_its_rules_allow() {
     }
     let none = redis.url_as("none", "two");
     assert!(cli(&none, &["PING"]).unwrap_err().contains("NOPERM"));
+
+    let builder = Redis::builder().user("reader", "o ne", "+ping");
+    let redis = builder
+        .setting("user", "default off")
+        .start()
+        .await
+        .unwrap();
+    let reader = redis.url_as("reader", "o ne");
+    assert_eq!(cli(&reader, &["PING"]).unwrap(), "PONG");
+    redis.command(["PING"]).await.unwrap_err();
 }
 
 #[tokio::test]
