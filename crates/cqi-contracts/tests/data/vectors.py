@@ -146,7 +146,7 @@ def main():
                     line["json"] = json_format.MessageToDict(read)
                     if case == "usual":
                         line["proto_names"] = json_format.MessageToDict(read, preserving_proto_field_name=True)
-                    out.write(json.dumps(line, allow_nan=False) + "\n")
+                    out.write(json.dumps(line, allow_nan=False, sort_keys=True) + "\n")
 
 
 main()
