@@ -175,9 +175,9 @@ impl Builder {
     }
 }
 
-/// Says up to which level any layer wants anything.
-struct Loudest {
-    filter: LiveFilter,
+/// Says up to which level any layer wants anything. Outermost, it is what a dispatcher finds first.
+pub(crate) struct Loudest {
+    pub(crate) filter: LiveFilter,
     others: Option<LevelFilter>,
 }
 

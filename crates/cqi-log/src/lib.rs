@@ -5,6 +5,7 @@ mod builder;
 mod fields;
 mod filter;
 mod guard;
+mod hex;
 mod json;
 mod keys;
 mod layer;

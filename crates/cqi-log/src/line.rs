@@ -107,9 +107,9 @@ impl Scratch {
                 line.extend_from_slice(&self.message);
                 if let Some(ids) = ids {
                     line.extend_from_slice(b"\",\"trace_id\":\"");
-                    line.extend_from_slice(&ids.trace);
+                    ids.write_trace(line);
                     line.extend_from_slice(b"\",\"span_id\":\"");
-                    line.extend_from_slice(&ids.span);
+                    ids.write_span(line);
                 }
                 line.extend_from_slice(b"\",\"target\":");
                 json::string(line, target);

@@ -67,9 +67,9 @@ impl Text {
             self.begin(out, b"\n   ");
             self.paint(out, DIM, |out| {
                 out.extend_from_slice(b" trace_id=");
-                out.extend_from_slice(&ids.trace);
+                ids.write_trace(out);
                 out.extend_from_slice(b" span_id=");
-                out.extend_from_slice(&ids.span);
+                ids.write_span(out);
             });
         }
         out.push(b'\n');

@@ -1,30 +1,29 @@
 //! Which trace a line belongs to, and how the crate learns of it.
 
-/// The ids of a span, as they are written: lower-case hexadecimal digits.
+use crate::hex;
+
+/// The ids of a span; neither is zero, which the W3C forbids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TraceIds {
-    pub(crate) trace: [u8; 32],
-    pub(crate) span: [u8; 16],
+    trace: u128,
+    span: u64,
 }
 
 impl TraceIds {
-    /// Renders the ids; there are none where one is zero, which the W3C forbids.
     pub(crate) fn new(trace: u128, span: u64) -> Option<Self> {
-        (trace != 0 && span != 0).then(|| Self {
-            trace: hex(trace.to_be_bytes()),
-            span: hex(span.to_be_bytes()),
-        })
+        (trace != 0 && span != 0).then_some(Self { trace, span })
     }
-}
 
-fn hex<const BYTES: usize, const DIGITS: usize>(bytes: [u8; BYTES]) -> [u8; DIGITS] {
-    const ALPHABET: &[u8; 16] = b"0123456789abcdef";
-    let mut digits = [b'0'; DIGITS];
-    for (pair, byte) in digits.chunks_exact_mut(2).zip(bytes) {
-        pair[0] = ALPHABET[usize::from(byte >> 4)];
-        pair[1] = ALPHABET[usize::from(byte & 0xf)];
+    /// Writes the id of the trace in lower-case hexadecimal digits.
+    pub(crate) fn write_trace(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&hex::digits((self.trace >> 64) as u64));
+        out.extend_from_slice(&hex::digits(self.trace as u64));
     }
-    digits
+
+    /// Writes the id of the span.
+    pub(crate) fn write_span(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&hex::digits(self.span));
+    }
 }
 
 /// Asks OpenTelemetry's layer for the ids of a span, which starts the span if it had not yet.
@@ -51,8 +50,12 @@ mod tests {
     #[test]
     fn ids_are_padded_and_lower_case() {
         let ids = TraceIds::new(0xABC, 0xF).unwrap();
-        assert_eq!(&ids.trace, b"00000000000000000000000000000abc");
-        assert_eq!(&ids.span, b"000000000000000f");
+        let mut written = Vec::new();
+        ids.write_trace(&mut written);
+        assert_eq!(written, b"00000000000000000000000000000abc");
+        written.clear();
+        ids.write_span(&mut written);
+        assert_eq!(written, b"000000000000000f");
         assert_eq!(TraceIds::new(0, 1), None);
         assert_eq!(TraceIds::new(1, 0), None);
     }

@@ -19,9 +19,8 @@ pub struct RequestInfo {
     method: Method,
     version: Version,
     path: Option<PathAndQuery>,
-    route: Option<Route>,
-    /// Of the response, where the router is inside.
-    late_route: OnceLock<Route>,
+    /// Of the request, or of the response where the router is inside.
+    route: OnceLock<Route>,
     quiet: bool,
     started: Instant,
     /// How long the caller of a gRPC method waits.
@@ -47,8 +46,7 @@ impl RequestInfo {
             method: request.method().clone(),
             version: request.version(),
             path: request.uri().path_and_query().cloned(),
-            route: Route::find(request.extensions()),
-            late_route: OnceLock::new(),
+            route: Route::find(request.extensions()).map_or_else(OnceLock::new, OnceLock::from),
             quiet: quiet.covers(request.uri().path()),
             started: Instant::now(),
             timeout: match protocol {
@@ -92,8 +90,7 @@ impl RequestInfo {
     /// or none is known yet.
     #[must_use]
     pub fn route(&self) -> Option<&str> {
-        let route = self.route.as_ref().or_else(|| self.late_route.get());
-        route.map(Route::as_str)
+        self.route.get().map(Route::as_str)
     }
 
     /// Returns the full name of a gRPC method, such as `pkg.Service/Method`; `None` for HTTP, and for
@@ -181,10 +178,10 @@ impl RequestInfo {
 
     /// Looks for the route in a response, unless the request had it.
     pub(crate) fn find_route(&self, extensions: &Extensions) {
-        if self.route.is_none()
+        if self.route.get().is_none()
             && let Some(route) = Route::find(extensions)
         {
-            let _ = self.late_route.set(route);
+            let _ = self.route.set(route);
         }
     }
 

@@ -10,6 +10,7 @@ use tracing_core::callsite::{self, Callsite};
 use tracing_core::field::FieldSet;
 use tracing_core::{Kind, identify_callsite};
 
+use crate::builder::Loudest;
 use crate::layer::LineLayer;
 
 const NEVER: u8 = 0;
@@ -75,8 +76,9 @@ impl Site {
 /// Says whether the logger's levels hide what a place logs. Beside other layers the logger lets all
 /// happen, and a request's line costs too much to be made for nobody.
 fn is_hidden(dispatch: &Dispatch, metadata: &Metadata<'_>) -> bool {
-    let logger = dispatch.downcast_ref::<LineLayer>();
-    logger.is_some_and(|logger| !logger.filter.allows(metadata))
+    let outermost = dispatch.downcast_ref().map(|Loudest { filter, .. }| filter);
+    let filter = outermost.or_else(|| Some(&dispatch.downcast_ref::<LineLayer>()?.filter));
+    filter.is_some_and(|filter| !filter.allows(metadata))
 }
 
 impl Callsite for Site {

@@ -6,6 +6,8 @@ use std::hash::{BuildHasher as _, RandomState};
 use bytes::BytesMut;
 use http::HeaderValue;
 
+use crate::hex;
+
 /// The longest id that is taken from a caller.
 const LONGEST: usize = 64;
 
@@ -55,9 +57,7 @@ impl Maker {
     /// its ids are gone; else a new one is allocated.
     fn make(&mut self) -> HeaderValue {
         let [high, low] = self.state.each_mut().map(next);
-        let high = high & !0xf000 | 0x4000;
-        let low = low & (u64::MAX >> 2) | 1 << 63;
-        let text = uuid(u128::from(high) << 64 | u128::from(low));
+        let text = uuid(high & !0xf000 | 0x4000, low & (u64::MAX >> 2) | 1 << 63);
         if self.block.capacity() < text.len() {
             self.block.reserve(BLOCK);
         }
@@ -77,16 +77,14 @@ fn next(state: &mut u64) -> u64 {
     mixed ^ (mixed >> 31)
 }
 
-fn uuid(bits: u128) -> [u8; 36] {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+fn uuid(high: u64, low: u64) -> [u8; 36] {
+    let (high, low) = (hex::digits(high), hex::digits(low));
     let mut text = [b'-'; 36];
-    let mut left = bits;
-    for (place, byte) in text.iter_mut().enumerate().rev() {
-        if !matches!(place, 8 | 13 | 18 | 23) {
-            *byte = DIGITS[(left & 0xf) as usize];
-            left >>= 4;
-        }
-    }
+    text[..8].copy_from_slice(&high[..8]);
+    text[9..13].copy_from_slice(&high[8..12]);
+    text[14..18].copy_from_slice(&high[12..]);
+    text[19..23].copy_from_slice(&low[..4]);
+    text[24..].copy_from_slice(&low[4..]);
     text
 }
 
@@ -99,7 +97,7 @@ mod tests {
     #[test]
     fn an_id_is_written_as_a_uuid() {
         assert_eq!(
-            &uuid(0x0123_4567_89ab_4def_8123_4567_89ab_cdef),
+            &uuid(0x0123_4567_89ab_4def, 0x8123_4567_89ab_cdef),
             b"01234567-89ab-4def-8123-456789abcdef"
         );
     }

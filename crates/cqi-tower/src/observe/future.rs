@@ -19,8 +19,8 @@ pin_project! {
     pub struct ResponseFuture<F, O: Observation> {
         // Empty once it is dropped, which happens with the request's span entered.
         #[pin]
-        inner: Option<F>,
-        active: Active<O>,
+        pub(super) inner: Option<F>,
+        pub(super) active: Active<O>,
     }
 
     impl<F, O: Observation> PinnedDrop for ResponseFuture<F, O> {
@@ -36,8 +36,11 @@ pin_project! {
 
 impl<F, O: Observation> ResponseFuture<F, O> {
     #[inline]
-    pub(crate) fn new(inner: Option<F>, active: Active<O>) -> Self {
-        Self { inner, active }
+    pub(super) fn new(active: Active<O>) -> Self {
+        Self {
+            inner: None,
+            active,
+        }
     }
 }
 

@@ -67,10 +67,17 @@ where
         self.shared.observer.prepare(&mut request, &mut info);
         let observation = self.shared.observer.on_request(&mut request, &mut info);
         let (request, count) = R::wrap(request);
-        let mut active = Active::new(info, observation, count);
-        let mut inner = None;
-        active.enter(|active| active.run(|| inner = Some(self.inner.call(request))));
-        ResponseFuture::new(inner, active)
+        let mut future = ResponseFuture::new(Active::new(info, observation, count));
+        // Both stay in place: what is moved through the closures is copied several times.
+        let (mut request, ResponseFuture { inner, active }) = (Some(request), &mut future);
+        active.enter(|active| {
+            active.run(|| {
+                if let Some(request) = request.take() {
+                    *inner = Some(self.inner.call(request));
+                }
+            });
+        });
+        future
     }
 }
 

@@ -21,9 +21,9 @@ pin_project! {
     pub struct RecoverFuture<F> {
         // Empty once it is ready or panicked.
         #[pin]
-        inner: Option<F>,
+        pub(super) inner: Option<F>,
         // Of a call that panicked.
-        failed: Option<Error>,
+        pub(super) failed: Option<Error>,
         refusal: Refusal,
         recovery: Recovery,
     }
@@ -36,15 +36,10 @@ pin_project! {
 }
 
 impl<F> RecoverFuture<F> {
-    pub(super) fn new(
-        inner: Option<F>,
-        failed: Option<Error>,
-        refusal: Refusal,
-        recovery: Recovery,
-    ) -> Self {
+    pub(super) fn new(refusal: Refusal, recovery: Recovery) -> Self {
         Self {
-            inner,
-            failed,
+            inner: None,
+            failed: None,
             refusal,
             recovery,
         }

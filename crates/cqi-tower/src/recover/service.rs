@@ -68,15 +68,19 @@ where
     }
 
     fn call(&mut self, request: Request<A>) -> Self::Future {
-        let refusal = Refusal::of(&request);
-        let mut inner = None;
-        let failed = self.unready.take().or_else(|| {
+        let mut future = RecoverFuture::new(Refusal::of(&request), self.recovery.clone());
+        let RecoverFuture { inner, failed, .. } = &mut future;
+        *failed = self.unready.take().or_else(|| {
             // Both stay in place: what is moved through the catch is copied several times.
             let mut request = Some(request);
-            let call = || inner = request.take().map(|request| self.inner.call(request));
+            let call = || {
+                if let Some(request) = request.take() {
+                    *inner = Some(self.inner.call(request));
+                }
+            };
             self.recovery.run("call", call).err()
         });
-        RecoverFuture::new(inner, failed, refusal, self.recovery.clone())
+        future
     }
 }
 
