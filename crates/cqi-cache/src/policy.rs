@@ -3,7 +3,6 @@ use std::time::Duration;
 use cqi_errors::{Error, Result};
 
 use crate::Ttl;
-use crate::clock;
 use crate::entry::Header;
 
 /// How [`Cache::get_or_load`](crate::Cache::get_or_load) keeps what it loads.
@@ -15,9 +14,15 @@ use crate::entry::Header;
 /// use std::time::Duration;
 /// use cqi_cache::LoadPolicy;
 ///
+/// # async fn run<M: prost::Message + prost::Name + Default + 'static>(
+/// #     cache: &cqi_cache::Cache, key: &cqi_cache::Key, asset: M,
+/// # ) -> cqi_errors::Result<()> {
 /// let policy = LoadPolicy::new(Duration::from_secs(60))
 ///     .stale_if_error(Duration::from_secs(600))
 ///     .not_found(Duration::from_secs(5));
+/// let asset = cache.get_or_load(key, policy, || async { Ok(asset) }).await?;
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[must_use]
@@ -97,15 +102,20 @@ impl LoadPolicy {
         )))
     }
 
+    /// Whether it is kept that there is no such thing.
+    pub(crate) fn keeps_absence(&self) -> bool {
+        !self.not_found.is_zero()
+    }
+
     /// Whether an expired value can be returned at all.
     pub(crate) fn may_be_stale(&self) -> bool {
         !self.stale_if_error.is_zero()
     }
 
-    /// Whether an expired entry can be returned now.
-    pub(crate) fn allows(&self, expired: &Header) -> bool {
+    /// Whether an expired entry can be returned at a time in milliseconds since the Unix epoch.
+    pub(crate) fn allows(&self, expired: &Header, now: u64) -> bool {
         let window = u64::try_from(self.stale_if_error.as_millis()).unwrap_or(u64::MAX);
-        !expired.absent && clock::unix_millis() < expired.expires_at.saturating_add(window)
+        !expired.absent && now < expired.expires_at.saturating_add(window)
     }
 }
 

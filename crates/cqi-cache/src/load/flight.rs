@@ -186,8 +186,7 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        let flights = Arc::clone(&self.flights);
-        let mut table = flights.lock();
+        let mut table = self.flights.lock();
         if let Some(slot) = table.slot(self) {
             slot.seats -= 1;
             if slot.seats == 0 {
@@ -210,6 +209,11 @@ impl Lead {
 
     pub(super) fn id(&self) -> &Id {
         &self.0.id
+    }
+
+    /// Whether what is loaded would not be stored: who has not begun had better board a new flight.
+    pub(super) fn is_superseded(&self) -> bool {
+        self.0.flights.lock().slot(&self.0).is_none()
     }
 
     /// Gives every call of the flight its outcome.

@@ -5,10 +5,10 @@ use cqi_errors::{Error, Result, ResultExt};
 use prost::{Message, Name};
 use tokio::time::timeout_at;
 
-use super::flight::{Id, Lead, Turn};
-use super::is_outage;
+use super::flight::{Id, Lead, Outcome, Turn};
 use super::keep::Plan;
 use super::run::{self, End};
+use super::{is_outage, known_absent};
 use crate::entry::Entry;
 use crate::{Cache, Key, LoadPolicy};
 
@@ -69,20 +69,26 @@ impl Cache {
         let inner = self.inner();
         let limit = inner.load_timeout;
         let deadline = run::deadline(limit);
-        let seat = inner.loads.flights.join(self.id::<M>(key), miss.landed);
-        let lead = match timeout_at(deadline, seat.turn()).await {
-            Ok(Turn::Lead(lead)) => lead,
-            Ok(Turn::Landed(outcome)) => {
+        let lead = loop {
+            let id = self.id::<M>(key);
+            let seat = inner.loads.flights.join(id, miss.landed);
+            let lead = match timeout_at(deadline, seat.turn()).await {
+                Ok(Turn::Lead(lead)) => lead,
+                Ok(Turn::Landed(outcome)) => {
+                    inner.counters.joined.inc();
+                    return self.share(key, outcome?);
+                }
+                Err(_) => return Err(Arc::new(run::too_slow(limit))),
+            };
+            if let Some(outcome) = self.look_again::<M>(&lead, key, &mut miss.plan).await {
+                lead.land(outcome.clone());
                 inner.counters.joined.inc();
                 return self.share(key, outcome?);
             }
-            Err(_) => return Err(Arc::new(run::too_slow(limit))),
+            if !lead.is_superseded() {
+                break lead;
+            }
         };
-        if let Some(entry) = self.look_again::<M>(&lead, key, &mut miss.plan).await {
-            lead.land(Ok(entry.clone()));
-            inner.counters.joined.inc();
-            return self.share(key, entry);
-        }
         inner.counters.loads.inc();
         let ran = run::to_end(loader, deadline, limit, Arc::downgrade(inner)).await;
         match ran.end {
@@ -101,19 +107,28 @@ impl Cache {
 
     /// Looks up again where another call's flight landed since the lookup: one that missed what that
     /// brought is no reason to load.
-    async fn look_again<M: Name>(&self, lead: &Lead, key: &Key, plan: &mut Plan) -> Option<Entry> {
+    async fn look_again<M: Name>(
+        &self,
+        lead: &Lead,
+        key: &Key,
+        plan: &mut Plan,
+    ) -> Option<Outcome> {
         if !lead.is_late() || !plan.reachable {
             return None;
         }
-        match self.lookup::<M>(key).await {
-            Ok(found) => {
-                plan.found |= found.is_some();
-                found.filter(|entry| !entry.header.absent && !entry.header.is_expired_now())
-            }
-            Err(_) => {
-                plan.reachable = false;
-                None
-            }
+        let Ok(found) = self.lookup::<M>(key).await else {
+            plan.reachable = false;
+            return None;
+        };
+        let entry = found?;
+        plan.found = true;
+        match entry.header {
+            header if header.is_expired_now() => None,
+            header if !header.absent => Some(Ok(entry)),
+            _ => plan
+                .policy
+                .keeps_absence()
+                .then(|| Err(Arc::new(known_absent(entry)))),
         }
     }
 

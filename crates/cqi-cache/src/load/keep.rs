@@ -92,7 +92,8 @@ impl Cache {
         lead.land(Err(Arc::clone(&error)));
         if error.kind() == Kind::NotFound {
             let ttl = plan.policy.not_found;
-            let absent = (!ttl.is_zero()).then(|| self.absent(lead, ttl, &error));
+            let absent = plan.policy.keeps_absence();
+            let absent = absent.then(|| absent_entry(lead, ttl, &error));
             if absent.is_some() || plan.found {
                 self.write_back(lead, key, plan, absent).await;
             }
@@ -101,19 +102,6 @@ impl Cache {
             inner.loads.pauses.begin(lead.id().clone(), pause);
         }
         error
-    }
-
-    /// An entry that says that there is nothing, and why in words for clients.
-    fn absent(&self, lead: &Lead, ttl: Duration, error: &Error) -> (Bytes, Option<Duration>) {
-        let ttl = Ttl::After(ttl).resolve(ttl);
-        let header = Header {
-            absent: true,
-            ..Header::new(lead.id().1, ttl)
-        };
-        (
-            entry::encode(&header, &error.public_message().to_owned()),
-            ttl,
-        )
     }
 
     /// Stores an entry, or deletes what is there; not where something newer is about to be there.
@@ -144,6 +132,17 @@ impl Cache {
             self.inner().loads.trouble.not_kept(&error);
         }
     }
+}
+
+/// An entry that says that there is nothing, with the words for clients; and how long to keep it.
+fn absent_entry(lead: &Lead, ttl: Duration, error: &Error) -> (Bytes, Option<Duration>) {
+    let ttl = Ttl::After(ttl).resolve(ttl);
+    let header = Header {
+        absent: true,
+        ..Header::new(lead.id().1, ttl)
+    };
+    let public = error.public_message().to_owned();
+    (entry::encode(&header, &public), ttl)
 }
 
 /// A time less a random part of it.

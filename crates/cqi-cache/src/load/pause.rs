@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::flight::Id;
 
 /// The most keys whose loaders are left alone at a time; those beyond are called more often.
-const MOST: usize = 4096;
+const MOST: usize = 1024;
 
 /// Keys whose loader failed a moment ago and is not to be called where a value can be had without.
 #[derive(Debug, Default)]

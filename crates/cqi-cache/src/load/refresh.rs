@@ -10,16 +10,16 @@ use tracing::{Instrument, Span};
 use super::keep::Plan;
 use super::run::{self, End};
 use crate::entry::{Header, NEVER};
-use crate::{Cache, Key, LoadPolicy, clock};
+use crate::{Cache, Key, LoadPolicy};
 
 /// The most values that are loaded in the background at a time; others expire as if there were no
 /// early refresh.
 const MOST: usize = 64;
 
 /// Whether to load a value again now, so that it never expires under its readers.
-pub(super) fn is_due(header: &Header, beta: f64) -> bool {
+pub(super) fn is_due(header: &Header, beta: f64, now: u64) -> bool {
     // Of (0, 1]: no logarithm of zero.
-    is_due_at(clock::unix_millis(), 1.0 - fastrand::f64(), header, beta)
+    is_due_by(1.0 - fastrand::f64(), header, beta, now)
 }
 
 /// XFetch of Vattani, Chierichetti and Lowenstein, "Optimal Probabilistic Cache Stampede Prevention"
@@ -27,7 +27,7 @@ pub(super) fn is_due(header: &Header, beta: f64) -> bool {
 ///
 /// Each reader throws a die that says yes the likelier the nearer the expiry is and the longer the
 /// value took to load. So one of many readers begins in time, and what nobody reads is not loaded.
-fn is_due_at(now: u64, random: f64, header: &Header, beta: f64) -> bool {
+fn is_due_by(random: f64, header: &Header, beta: f64, now: u64) -> bool {
     if header.expires_at == NEVER || header.cost == 0 || beta == 0.0 {
         return false;
     }
@@ -64,6 +64,9 @@ impl Cache {
         let key = key.clone();
         let span = span(&key);
         let task = async move {
+            if lead.is_superseded() {
+                return;
+            }
             let ran = run::to_end(loader, run::deadline(limit), limit, weak).await;
             let Some(cache) = cache.upgrade() else { return };
             let error = match ran.end {
@@ -149,7 +152,7 @@ mod tests {
             cost,
             version: 0,
         };
-        is_due_at(1_000, random, &header, beta)
+        is_due_by(random, &header, beta, 1_000)
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod failures;
 mod flight;
 mod outage;
 mod policy;
+mod storm;
 mod supersede;
 
 use std::sync::Arc;

@@ -93,6 +93,42 @@ async fn who_comes_after_a_delete_does_not_get_the_older_value() {
     .await;
 }
 
+/// Their loader begins after the change: what it brings is new.
+#[tokio::test]
+async fn who_takes_over_after_a_delete_loads_for_the_cache() {
+    each(async |cache| {
+        let mut callers = tokio::task::JoinSet::new();
+        let own = cache.clone();
+        let leader = callers.spawn(async move {
+            let forever = || std::future::pending();
+            own.get_or_load(&key(), MINUTE, forever).await.unwrap()
+        });
+        until(|| cache.status().loads == 1).await;
+        for _ in 0..3 {
+            let own = cache.clone();
+            callers.spawn(async move {
+                let loader = || async { Ok(price(2.0)) };
+                own.get_or_load(&key(), MINUTE, loader).await.unwrap()
+            });
+        }
+        until(|| cache.status().misses == 4).await;
+        cache.delete(&key()).await.unwrap();
+        leader.abort();
+        assert!(
+            callers
+                .join_next()
+                .await
+                .unwrap()
+                .is_err_and(|it| it.is_cancelled())
+        );
+        assert_eq!(callers.join_all().await, vec![price(2.0); 3]);
+        until(|| cache.status().loading == 0).await;
+        assert_eq!(cache.get(&key()).await.unwrap(), Some(price(2.0)));
+        assert_eq!(cache.status().loads, 2);
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn two_types_under_one_key_load_apart() {
     each(async |cache| {
