@@ -1,14 +1,16 @@
 mod backoff;
+mod batch;
+mod command;
 mod connection;
 mod error;
 mod explain;
 mod hosts;
-#[allow(dead_code)]
 mod lane;
 mod language;
 mod link;
 mod sentinel;
 mod settings;
+mod supervisor;
 mod tls;
 mod versioned;
 
@@ -20,17 +22,19 @@ use bytes::Bytes;
 use cqi_config::CacheConfig;
 use cqi_errors::{Error, Result};
 use fred::clients::Client;
-use fred::interfaces::{ClientLike, FredResult, KeysInterface};
-use fred::types::{Expiration, Value};
-use tokio::time::timeout;
+use fred::error::ErrorKind;
+use fred::interfaces::{ClientLike, FredResult};
+use fred::types::Value;
+use tokio::time::{Instant, timeout};
 
+use crate::Cache;
+use crate::backend::Backend;
+
+use self::command::Command;
 pub use self::error::RedisError;
+use self::lane::{Answer, Queue, Refused, Reply};
 use self::link::Link;
 use self::settings::Settings;
-use crate::entry::HEADER;
-
-/// The most keys that one request asks for.
-const BATCH: usize = 512;
 
 /// Values in Redis: one server, a cluster, or what sentinels watch.
 #[derive(Debug)]
@@ -38,11 +42,31 @@ pub(crate) struct Redis {
     links: Vec<Link>,
     next: AtomicUsize,
     settings: Arc<Settings>,
-    /// The last byte that is read of a value: one more than a value may have.
-    last: usize,
+}
+
+impl Cache {
+    /// Returns fred's client of a connection to Redis, for commands that the cache does not have.
+    ///
+    /// It ends with its connection: ask for it each time. Its commands have `cache.command_timeout` and
+    /// fail at once when the connection is lost. Keys are not prefixed, and values have to be left to
+    /// the cache. fred's version is that of this crate, and a new one may come with any release.
+    ///
+    /// # Errors
+    /// [`Kind::Temporary`](cqi_errors::Kind::Temporary) while there is no connection, and
+    /// [`Kind::Permanent`](cqi_errors::Kind::Permanent) where the backend is memory.
+    pub fn client(&self) -> Result<Client> {
+        match &self.inner().backend {
+            Backend::Redis(redis) => redis.link().client(),
+            Backend::Memory(_) => Err(Error::permanent(
+                "cache.backend is memory: it has no client",
+            )),
+        }
+    }
 }
 
 impl Redis {
+    /// Waits until there is a connection, or each host was tried once. A server that cannot be reached
+    /// is tried on in the background; an error is what somebody has to put right first.
     pub(crate) async fn connect(config: &CacheConfig) -> Result<Self> {
         let settings = Arc::new(Settings::new(config)?);
         let (links, firsts): (Vec<_>, Vec<_>) = (0..config.connections.max(1))
@@ -52,8 +76,8 @@ impl Redis {
             links,
             next: AtomicUsize::new(0),
             settings,
-            last: usize::try_from(config.max_value_size).unwrap_or(usize::MAX - HEADER) + HEADER,
         };
+        let mut unreached = None;
         for first in firsts {
             match first.await {
                 Ok(Ok(())) => {}
@@ -61,103 +85,30 @@ impl Redis {
                     redis.close().await;
                     return Err(Error::from(&failure));
                 }
-                Ok(Err(failure)) => {
-                    tracing::warn!(
-                        cause = %failure,
-                        "redis cannot be reached: trying on in the background"
-                    );
-                }
-                Err(_) => return Err(Error::permanent("the connection's task ended")),
+                Ok(Err(failure)) => unreached = Some(failure),
+                Err(_) => return Err(Error::permanent("the task of a connection ended")),
             }
+        }
+        if let Some(cause) = unreached {
+            tracing::warn!(%cause, "redis cannot be reached: trying on in the background");
         }
         Ok(redis)
     }
 
     pub(crate) async fn get(&self, key: Bytes) -> Result<Option<Bytes>> {
-        self.range(key, self.last).await
+        let last = self.settings.last_byte();
+        found(self.one(Command::Get { key, last }).await?)
     }
 
     /// Returns the first bytes of a value.
     pub(crate) async fn head(&self, key: Bytes, len: usize) -> Result<Option<Bytes>> {
-        self.range(key, len - 1).await
-    }
-
-    /// `GETRANGE` in place of `GET`: whatever somebody put there, the answer has a bound.
-    async fn range(&self, key: Bytes, last: usize) -> Result<Option<Bytes>> {
-        let link = self.link();
-        let client = link.client()?;
-        let value = client.getrange::<Value, _>(key, 0, last).await;
-        found(self.answer(link, value, true)?)
-    }
-
-    /// One answer for each key, in order.
-    pub(crate) async fn get_many(&self, keys: Vec<Bytes>) -> Result<Vec<Option<Bytes>>> {
-        let mut values = Vec::with_capacity(keys.len());
-        for keys in keys.chunks(BATCH) {
-            let link = self.link();
-            let pipeline = link.client()?.pipeline();
-            for key in keys {
-                let queued = pipeline.getrange::<(), _>(key.clone(), 0, self.last).await;
-                self.answer(link, queued, false)?;
-            }
-            let answers = pipeline.try_all::<Value>().await;
-            if answers.len() != keys.len() {
-                let error = answers.into_iter().find_map(FredResult::err);
-                return Err(self.unanswered(link, error));
-            }
-            for answer in answers {
-                values.push(found(self.answer(link, answer, true)?)?);
-            }
-        }
-        Ok(values)
+        let last = len.saturating_sub(1);
+        found(self.one(Command::Get { key, last }).await?)
     }
 
     pub(crate) async fn set(&self, key: Bytes, value: Bytes, keep: Option<Duration>) -> Result<()> {
-        let link = self.link();
-        let client = link.client()?;
-        let done = client
-            .set::<(), _, _>(key, value, expiry(keep), None, false)
-            .await;
-        self.answer(link, done, false).map(drop)
-    }
-
-    /// Sets them in order; after an error those before it are set, and those behind it may be.
-    pub(crate) async fn set_many(
-        &self,
-        entries: Vec<(Bytes, Bytes)>,
-        keep: Option<Duration>,
-    ) -> Result<()> {
-        let total = entries.len();
-        let mut failed = 0;
-        let mut first = None;
-        for entries in entries.chunks(BATCH) {
-            let link = self.link();
-            let pipeline = link.client()?.pipeline();
-            for (key, value) in entries {
-                let (key, value) = (key.clone(), value.clone());
-                let queued = pipeline
-                    .set::<(), _, _>(key, value, expiry(keep), None, false)
-                    .await;
-                self.answer(link, queued, false)?;
-            }
-            let answers = pipeline.try_all::<Value>().await;
-            if answers.len() != entries.len() {
-                failed += entries.len();
-                let error = answers.into_iter().find_map(FredResult::err);
-                first.get_or_insert(self.unanswered(link, error));
-                continue;
-            }
-            for answer in answers {
-                if let Err(error) = self.answer(link, answer, false) {
-                    failed += 1;
-                    first.get_or_insert(error);
-                }
-            }
-        }
-        match first {
-            Some(error) => Err(error.context(format!("{failed} of {total} values were not set"))),
-            None => Ok(()),
-        }
+        let keep = keep.map(millis);
+        self.one(Command::Set { key, value, keep }).await.map(drop)
     }
 
     /// Sets unless what is there has a higher version; whether it did.
@@ -169,37 +120,18 @@ impl Redis {
     ) -> Result<bool> {
         let link = self.link();
         let client = link.client()?;
-        let done = timeout(
-            self.settings.command_timeout,
-            versioned::set_newer(&client, key, value, keep.map(millis)),
-        );
-        let done = done.await.unwrap_or_else(|_| {
-            let kind = fred::error::ErrorKind::Timeout;
-            Err(fred::error::Error::new(kind, "no answer"))
-        });
-        Ok(self.answer(link, done, false)? == Some(1))
-    }
-
-    /// How many there were.
-    pub(crate) async fn delete(&self, keys: Vec<Bytes>) -> Result<u64> {
-        let mut deleted = 0;
-        for keys in keys.chunks(BATCH) {
-            let link = self.link();
-            let pipeline = link.client()?.pipeline();
-            for key in keys {
-                let queued = pipeline.unlink::<(), _>(key.clone()).await;
-                self.answer(link, queued, false)?;
+        let keep = keep.map(millis);
+        let send = async || versioned::set_newer(&client, &key, &value, keep).await;
+        let done = Box::pin(within(self.settings.command_timeout, async {
+            match send().await {
+                Err(error) if error::is_moved(&error) => send().await,
+                done => done,
             }
-            let answers = pipeline.try_all::<u64>().await;
-            if answers.len() != keys.len() {
-                let error = answers.into_iter().find_map(FredResult::err);
-                return Err(self.unanswered(link, error));
-            }
-            for answer in answers {
-                deleted += self.answer(link, answer, false)?.unwrap_or(0);
-            }
+        }));
+        match self.answer(link, done.await)? {
+            Value::Integer(done) => Ok(done == 1),
+            _ => Err(unexpected()),
         }
-        Ok(deleted)
     }
 
     /// Whether it can be used now.
@@ -207,7 +139,7 @@ impl Redis {
         let link = self.link();
         let client = link.client()?;
         let answer = client.ping::<Value>(None).await;
-        self.answer(link, answer, false).map(drop)
+        self.answer(link, answer).map(drop)
     }
 
     pub(crate) async fn close(&self) {
@@ -232,11 +164,6 @@ impl Redis {
         self.links.iter().map(Link::reconnects).sum()
     }
 
-    /// The client of a connection as it is now.
-    pub(crate) fn client(&self) -> Result<Client> {
-        self.link().client()
-    }
-
     /// The next connection, of those that are there.
     fn link(&self) -> &Link {
         if let [link] = &*self.links {
@@ -248,53 +175,120 @@ impl Redis {
         links.find(|link| link.is_connected()).unwrap_or(link(0))
     }
 
-    /// Looks at an answer; `None` is one of another type than a string, where one is read.
-    fn answer<T>(&self, link: &Link, answer: FredResult<T>, reads: bool) -> Result<Option<T>> {
-        match answer {
-            Ok(answer) => {
-                link.answered();
-                Ok(Some(answer))
+    /// Sends a command by the short way, where it is open, and else by fred's, in one bound.
+    async fn one(&self, command: Command) -> Result<Value> {
+        let link = self.link();
+        let Some(queue) = link.lane() else {
+            let client = link.client()?;
+            return self.answer(link, directed(&client, &command).await);
+        };
+        let begin = Instant::now();
+        if let Some(answer) = quick(&queue, &command) {
+            match answer.await {
+                Ok(reply) => return Ok(answered(link, reply)),
+                Err(Refused::TimedOut) => return Err(self.failed(link, &timed_out())),
+                Err(Refused::Elsewhere) => {}
             }
-            Err(error) if reads && error::code(error.details()) == Some("WRONGTYPE") => Ok(None),
-            Err(error) => Err(self.unanswered(link, Some(error))),
+        }
+        let client = link.client()?;
+        let left = self
+            .settings
+            .command_timeout
+            .saturating_sub(begin.elapsed());
+        self.answer(link, within(left, directed(&client, &command)).await)
+    }
+
+    /// Looks at an answer of fred's. A value of another type is an empty one, where one is read.
+    fn answer(&self, link: &Link, answer: FredResult<Value>) -> Result<Value> {
+        match answer {
+            Ok(value) => {
+                link.answered();
+                Ok(value)
+            }
+            Err(error) => Err(self.failed(link, &error)),
         }
     }
 
-    fn unanswered(&self, link: &Link, error: Option<fred::error::Error>) -> Error {
-        let error = error.unwrap_or_else(|| {
-            let kind = fred::error::ErrorKind::Protocol;
-            fred::error::Error::new(kind, "the number of answers is wrong")
-        });
-        if *error.kind() == fred::error::ErrorKind::Timeout {
-            link.suspect();
+    fn failed(&self, link: &Link, error: &fred::error::Error) -> Error {
+        match error::code(error.details()) {
+            Some("READONLY" | "NOAUTH") => link.mislead(),
+            None if *error.kind() == ErrorKind::Timeout => link.suspect(),
+            _ => {}
         }
-        error::failed(&error, &self.settings.hosts[0])
+        error::failed(error, &self.settings.hosts[0])
+    }
+}
+
+/// Queues a command for the short way; `None` for one that it cannot do.
+fn quick(queue: &Queue, command: &Command) -> Option<Answer> {
+    match command {
+        Command::Get { key, last } => Some(queue.get(key, *last)),
+        Command::Set { key, value, keep } => {
+            let keep = keep.map(i64::unsigned_abs);
+            Some(queue.set(key, value, keep))
+        }
+        Command::Unlink { .. } => None,
+    }
+}
+
+fn answered(link: &Link, reply: Reply) -> Value {
+    link.answered();
+    match reply {
+        Reply::Bulk(bytes) => Value::Bytes(bytes),
+        _ => Value::Null,
+    }
+}
+
+/// Sends a command by fred, a second time where a node of a cluster has said that another one is to be
+/// asked: fred has looked for that one by then.
+async fn directed(client: &Client, command: &Command) -> FredResult<Value> {
+    let mut again = false;
+    loop {
+        // In a box: what fred does for one command is large, and rarely needed.
+        let answer = Box::pin(command.send(client)).await;
+        if again || !answer.as_ref().is_err_and(error::is_moved) {
+            return foreign(command, answer);
+        }
+        again = true;
+    }
+}
+
+/// Makes of a value of another type one that nobody takes for an entry.
+fn foreign(command: &Command, answer: FredResult<Value>) -> FredResult<Value> {
+    match answer {
+        Err(error) if command.is_get() && error::code(error.details()) == Some("WRONGTYPE") => {
+            Ok(Value::Queued)
+        }
+        answer => answer,
     }
 }
 
 /// An empty string is a missing one, to `GETRANGE`; no entry is empty.
-fn found(value: Option<Value>) -> Result<Option<Bytes>> {
+fn found(value: Value) -> Result<Option<Bytes>> {
     match value {
-        // Of another type: rejected by whoever reads it.
-        None => Ok(Some(Bytes::new())),
-        Some(Value::Bytes(bytes)) => Ok((!bytes.is_empty()).then_some(bytes)),
-        Some(Value::String(text)) => Ok((!text.is_empty()).then(|| text.into_inner())),
-        Some(Value::Null) => Ok(None),
-        Some(_) => Err(Error::permanent(
-            "redis answered something other than a string",
-        )),
+        Value::Bytes(bytes) => Ok((!bytes.is_empty()).then_some(bytes)),
+        Value::String(text) => Ok((!text.is_empty()).then(|| text.into_inner())),
+        Value::Null => Ok(None),
+        // Rejected by whoever reads it, since an entry has a header.
+        Value::Queued => Ok(Some(Bytes::new())),
+        _ => Err(unexpected()),
     }
 }
 
-fn expiry(keep: Option<Duration>) -> Option<Expiration> {
-    keep.map(|keep| Expiration::PX(millis(keep)))
+async fn within<T>(bound: Duration, call: impl Future<Output = FredResult<T>>) -> FredResult<T> {
+    timeout(bound, call)
+        .await
+        .unwrap_or_else(|_| Err(timed_out()))
+}
+
+fn timed_out() -> fred::error::Error {
+    fred::error::Error::new(ErrorKind::Timeout, "no answer in time")
+}
+
+fn unexpected() -> Error {
+    Error::permanent("redis answered something else than was asked for")
 }
 
 fn millis(keep: Duration) -> i64 {
-    i64::try_from(keep.as_millis())
-        .unwrap_or(i64::MAX)
-        .clamp(1, MOST_MILLIS)
+    i64::try_from(keep.as_millis()).unwrap_or(i64::MAX).max(1)
 }
-
-/// 1,000 years: what Redis adds to its clock without an overflow.
-const MOST_MILLIS: i64 = 1_000 * 365 * 24 * 60 * 60 * 1_000;

@@ -82,6 +82,11 @@ pub(super) fn code(text: &str) -> Option<&str> {
     (word.len() > 1 && word.bytes().all(|byte| byte.is_ascii_uppercase())).then_some(word)
 }
 
+/// Says whether a node of a cluster has sent a command elsewhere, as fred says it.
+pub(super) fn is_moved(error: &fred::error::Error) -> bool {
+    *error.kind() == ErrorKind::Routing && error.details() == "Too many redirections."
+}
+
 /// Says what a failed command means to the caller.
 pub(super) fn kind(error: &fred::error::Error) -> Kind {
     if let Some(code) = code(error.details()) {
@@ -93,8 +98,7 @@ pub(super) fn kind(error: &fred::error::Error) -> Kind {
         | ErrorKind::Url
         | ErrorKind::InvalidArgument
         | ErrorKind::InvalidCommand
-        | ErrorKind::Parse
-        | ErrorKind::Protocol => Kind::Permanent,
+        | ErrorKind::Parse => Kind::Permanent,
         _ => Kind::Temporary,
     }
 }

@@ -13,6 +13,7 @@ mod tests;
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use fred::types::config::TlsConnector;
@@ -20,10 +21,10 @@ use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 pub(super) use self::driver::Ended;
-pub(super) use self::queue::{Queue, Refused};
+pub(super) use self::queue::{Answer, Queue, Refused};
 pub(super) use self::resp::Reply;
 use self::resp::{Decimal, Parsed};
 use super::hosts::Host;
@@ -81,6 +82,15 @@ impl Lane {
             Some(Err(error)) => Ended::Lost(io::Error::other(error)),
             None => std::future::pending().await,
         }
+    }
+
+    /// Lets what is in flight end, within a time.
+    pub(super) async fn close(self, bound: Duration) {
+        let begin = Instant::now();
+        while self.queue.oldest().is_some() && begin.elapsed() < bound {
+            sleep(Duration::from_millis(1)).await;
+        }
+        self.end().await;
     }
 
     /// Ends at once; what is in flight goes elsewhere.

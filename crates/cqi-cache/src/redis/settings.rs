@@ -12,6 +12,7 @@ use fred::types::config::{
 
 use super::hosts::{self, Host};
 use super::tls;
+use crate::entry::HEADER;
 
 /// What a connection needs to know, read and checked once.
 #[derive(Debug)]
@@ -23,6 +24,7 @@ pub(super) struct Settings {
     pub(super) command_timeout: Duration,
     pub(super) service: String,
     pub(super) root: Option<PathBuf>,
+    longest: usize,
     username: Option<String>,
     password: Option<Hidden>,
     sentinel_password: Option<Hidden>,
@@ -66,6 +68,7 @@ impl Settings {
             command_timeout: config.command_timeout,
             service: config.sentinel_service.clone(),
             root: config.tls_root_cert.clone(),
+            longest: usize::try_from(config.max_value_size).unwrap_or(usize::MAX - HEADER) + HEADER,
             username: named.then(|| config.username.clone()),
             password,
             sentinel_password,
@@ -75,6 +78,11 @@ impl Settings {
 
     pub(super) fn is_sentinel(&self, host: &Host) -> bool {
         self.backend == CacheBackend::Sentinel && self.hosts.contains(host)
+    }
+
+    /// The last byte that is read of a value, which is one more than a value may have.
+    pub(super) fn last_byte(&self) -> usize {
+        self.longest
     }
 
     pub(super) fn uses_tls(&self) -> bool {
@@ -141,6 +149,9 @@ impl Settings {
             connection_timeout: self.connect_timeout,
             internal_command_timeout: self.connect_timeout,
             max_command_attempts: 1,
+            // A MOVED makes fred look at the cluster again, and the command fail: it is sent again from
+            // here. What fred does about an ASK would take another command's answer.
+            max_redirections: 0,
             tcp: TcpConfig {
                 nodelay: Some(true),
                 ..TcpConfig::default()

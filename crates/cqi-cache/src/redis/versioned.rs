@@ -15,21 +15,20 @@ const SHA1: &str = "87092c5f5e733737039d3d16cb14d2752d716030";
 /// Sets a value unless there is a newer one, in one step on the server; 1 where it did.
 pub(super) async fn set_newer(
     client: &Client,
-    key: Bytes,
-    value: Bytes,
+    key: &Bytes,
+    value: &Bytes,
     keep: Option<i64>,
-) -> FredResult<i64> {
-    let keys = MultipleKeys::from(key);
-    let arguments = |value| -> Vec<Value> {
+) -> FredResult<Value> {
+    let keys = || MultipleKeys::from(key.clone());
+    let arguments = || -> Vec<Value> {
         let keep = keep.map(Value::from);
-        std::iter::once(Value::Bytes(value)).chain(keep).collect()
+        std::iter::once(Value::Bytes(value.clone()))
+            .chain(keep)
+            .collect()
     };
-    let done = client
-        .evalsha(SHA1, keys.clone(), arguments(value.clone()))
-        .await;
-    match done {
+    match client.evalsha(SHA1, keys(), arguments()).await {
         Err(error) if code(error.details()) == Some("NOSCRIPT") => {
-            client.eval(SCRIPT, keys, arguments(value)).await
+            client.eval(SCRIPT, keys(), arguments()).await
         }
         done => done,
     }

@@ -2,6 +2,9 @@
 
 mod basics;
 mod connecting;
+mod failover;
+mod faults;
+mod lifecycle;
 
 use std::time::{Duration, Instant};
 
