@@ -107,7 +107,7 @@ impl Cache {
 
     /// Looks up again where another call's flight landed since the lookup: one that missed what that
     /// brought is no reason to load.
-    async fn look_again<M: Name>(
+    async fn look_again<M: Message + Name + Default>(
         &self,
         lead: &Lead,
         key: &Key,
@@ -124,11 +124,11 @@ impl Cache {
         plan.found = true;
         match entry.header {
             header if header.is_expired_now() => None,
-            header if !header.absent => Some(Ok(entry)),
-            _ => plan
-                .policy
-                .keeps_absence()
-                .then(|| Err(Arc::new(known_absent(entry)))),
+            header if header.absent => {
+                let kept = plan.policy.keeps_absence();
+                kept.then(|| Err(Arc::new(known_absent(entry))))
+            }
+            _ => self.decode::<M>(key, entry.clone()).map(|_| Ok(entry)),
         }
     }
 

@@ -5,6 +5,7 @@ mod failures;
 mod flight;
 mod outage;
 mod policy;
+mod seen;
 mod storm;
 mod supersede;
 
