@@ -97,12 +97,9 @@ impl Memory {
     /// Sets unless what is there has a higher version; whether it did.
     pub(crate) fn set_newer(&self, key: Bytes, value: Bytes, keep: Option<Duration>) -> bool {
         let has_room = self.has_room(&key, &value);
-        let compare = |there: Option<moka::Entry<Bytes, Kept>>| match there {
+        let compare = move |there: Option<moka::Entry<Bytes, Kept>>| match there {
             Some(there) if entry::is_outdated_by(&value, &there.value().value) => Op::Nop,
-            _ if has_room => Op::Put(Kept {
-                value: value.clone(),
-                keep,
-            }),
+            _ if has_room => Op::Put(Kept { value, keep }),
             _ => Op::Remove,
         };
         !matches!(

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use cqi_cache::{Cache, Key, Ttl};
-use cqi_errors::Kind;
+use cqi_cache::{Cache, Key, LoadPolicy, Ttl};
+use cqi_errors::{Error, Kind};
 
 use crate::support::{Blob, LONG, Place, Price, Volume, blob, key, price, until};
 
@@ -45,6 +45,8 @@ on_both! {
     the_highest_of_racing_versions_stays
     a_closed_cache_refuses
     what_is_done_is_counted
+    what_is_known_to_be_absent_is_no_value
+    any_time_to_stay_stale_will_do
 }
 
 async fn a_value_is_there_until_it_is_deleted(cache: Cache) {
@@ -424,4 +426,45 @@ async fn what_is_done_is_counted(cache: Cache) {
         (status.expired, status.errors, status.reconnects),
         (0, 0, 0)
     );
+}
+
+async fn what_is_known_to_be_absent_is_no_value(cache: Cache) {
+    let key = key("a");
+    let policy = LoadPolicy::new(LONG).not_found(LONG);
+    let absent = || async { Err::<Price, _>(Error::not_found("price", "a")) };
+    for _ in 0..2 {
+        let error = cache.get_or_load(&key, policy, absent).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::NotFound);
+    }
+    assert_eq!(cache.status().loads, 1);
+    assert_eq!(cache.get::<Price>(&key).await.unwrap(), None);
+    assert_eq!(
+        cache.get_many::<Price>(&[key.clone()]).await.unwrap(),
+        [None]
+    );
+    assert!(!cache.exists(&key).await.unwrap());
+    assert!(
+        cache
+            .set_versioned(&key, &price(1.0), 0, LONG)
+            .await
+            .unwrap()
+    );
+    assert_eq!(cache.get(&key).await.unwrap(), Some(price(1.0)));
+}
+
+async fn any_time_to_stay_stale_will_do(cache: Cache) {
+    let (key, max) = (key("a"), Duration::MAX);
+    for policy in [
+        LoadPolicy::new(max).stale_if_error(max),
+        LoadPolicy::new(max).stale_if_error(max).keep_newer(),
+    ] {
+        let load = || async { Ok(price(1.0)) };
+        assert_eq!(
+            cache.get_or_load(&key, policy, load).await.unwrap(),
+            price(1.0)
+        );
+        assert_eq!(cache.get(&key).await.unwrap(), Some(price(1.0)));
+        assert!(cache.delete(&key).await.unwrap());
+    }
+    assert_eq!(cache.status().not_kept, 0);
 }

@@ -8,5 +8,6 @@ mod late;
 mod load;
 mod memory;
 mod redis;
+mod shared;
 mod support;
 mod telemetry;

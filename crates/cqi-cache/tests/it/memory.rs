@@ -72,6 +72,13 @@ async fn expired_values_leave_their_room() {
         let ttl = Duration::from_millis(1 + n % 20);
         cache.set(&key(n), &blob(100), ttl).await.unwrap();
     }
+    let many = [(key("many"), blob(100))];
+    let short = Duration::from_millis(1);
+    cache.set_many(&many, short).await.unwrap();
+    let versioned = cache
+        .set_versioned(&key("versioned"), &blob(100), 1, short)
+        .await;
+    assert!(versioned.unwrap());
     cache.set(&key("stays"), &blob(100), LONG).await.unwrap();
     until(async || cache.status().entries == 1).await;
     let status = cache.status();
