@@ -111,6 +111,7 @@ impl RedisCluster {
 
     /// Returns the nodes; in the beginning, the first three are primaries and each of the others is
     /// the replica of the one three places before it.
+    #[must_use]
     pub fn nodes(&self) -> &[Redis] {
         &self.nodes
     }

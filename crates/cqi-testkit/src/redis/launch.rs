@@ -1,9 +1,10 @@
 //! The process of a server.
 
+use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use cqi_errors::{Error, Kind, Result};
+use cqi_errors::{Error, Kind, Result, ResultExt};
 
 use super::config::Options;
 use super::{Address, client};
@@ -13,6 +14,9 @@ use crate::wait::{self, Deadline};
 
 /// How long a server may take to start.
 const START: Duration = Duration::from_secs(30);
+
+/// The name of the server's file of settings.
+const FILE: &str = "redis.conf";
 
 /// The name of the server's process.
 pub(super) const SERVER: &str = "server";
@@ -37,7 +41,7 @@ pub(super) fn start(
         if any {
             address.port = free_port()?;
         }
-        supervisor.write("redis.conf", &options.file(address.port)?)?;
+        supervisor.write(FILE, &options.file(address.port)?)?;
         match run(supervisor, program, options, address, deadline) {
             Err(error) if any && port_is_taken(&error) && !deadline.passed() => {}
             outcome => return outcome,
@@ -61,6 +65,13 @@ pub(super) fn start_again(
     )
 }
 
+/// Adds a line to the server's file, which the server may have rewritten.
+pub(super) fn configure(supervisor: &Supervisor, line: &str) -> Result<()> {
+    let file = supervisor.directory().join(FILE);
+    let text = fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;
+    supervisor.write(FILE, &(text + line)).map(drop)
+}
+
 /// Says whether another process was faster to listen.
 pub(super) fn port_is_taken(error: &Error) -> bool {
     error.to_string().contains("Address already in use")
@@ -74,7 +85,7 @@ fn run(
     deadline: Deadline,
 ) -> Result<()> {
     let program = program.to_string_lossy();
-    let mut command = vec![&*program, "redis.conf"];
+    let mut command = vec![&*program, FILE];
     if options.sentinel {
         command.push("--sentinel");
     }

@@ -33,7 +33,7 @@ const SENTINELS: usize = 3;
 /// let dead = set.fail_over().await?;
 /// let heir = set.primary().await?;
 /// heir.command(["SET", "key", "value"]).await?;
-/// dead.restart().await?; // the sentinels make it a replica in some 10 s
+/// dead.restart().await?; // as a replica
 /// # Ok(())
 /// # }
 /// ```
@@ -106,8 +106,12 @@ fn start_servers(program: &Path, options: &Options) -> Result<Vec<Redis>> {
         Ok(server)
     };
     let primary = start(String::new())?;
-    let replica = start(format!("replicaof 127.0.0.1 {}\n", primary.port()))?;
+    let replica = start(lead_by(&primary))?;
     Ok(vec![primary, replica])
+}
+
+fn lead_by(primary: &Redis) -> String {
+    format!("replicaof {} {}\n", primary.host(), primary.port())
 }
 
 fn start_sentinels(
@@ -169,11 +173,13 @@ impl RedisSentinels {
     }
 
     /// Returns the servers: in the beginning the primary, then its replica.
+    #[must_use]
     pub fn servers(&self) -> &[Redis] {
         &self.servers
     }
 
     /// Returns the sentinels.
+    #[must_use]
     pub fn sentinels(&self) -> &[Redis] {
         &self.sentinels
     }
@@ -205,9 +211,11 @@ impl RedisSentinels {
     }
 
     /// Kills the primary, and waits until the replica is the primary, 30 s at most; returns the dead
-    /// server, which the sentinels make a replica some 10 s after it is restarted.
+    /// server, which comes back as a replica when it is restarted.
     ///
-    /// Writes that had not reached the replica are lost.
+    /// Writes that had not reached the replica are lost. A primary that dies by other means comes back
+    /// as a primary without data, which the sentinels make a replica after some 10 s, or take for
+    /// one that could be promoted.
     ///
     /// # Errors
     /// [`Kind::Timeout`](cqi_errors::Kind::Timeout) when nobody took over, for lack of a replica.
@@ -219,7 +227,9 @@ impl RedisSentinels {
         blocking(move || {
             let old = set.wait_for_primary(None)?;
             old.kill()?;
-            set.wait_for_primary(Some(&old)).map(|_| old)
+            let heir = set.wait_for_primary(Some(&old))?;
+            old.configure(&lead_by(&heir))?;
+            Ok(old)
         })
         .await
     }

@@ -27,7 +27,6 @@ const PROBE: Duration = Duration::from_secs(1);
 /// When the last handle is dropped, or the process that holds it ends in whatever way, the server is
 /// stopped and its files are removed.
 #[derive(Clone, Debug)]
-#[must_use = "the server is stopped when this is dropped"]
 pub struct Redis {
     pub(super) inner: Arc<Inner>,
 }
@@ -211,6 +210,11 @@ impl Redis {
     pub(super) fn log_tail(&self) -> String {
         let tail = |process: &Process| process.supervisor.log_tail(SERVER);
         self.inner.process().map(tail).unwrap_or_default()
+    }
+
+    /// Adds a line to the file that the server reads when it starts again.
+    pub(super) fn configure(&self, line: &str) -> Result<()> {
+        launch::configure(&self.inner.process()?.supervisor, line)
     }
 
     /// Says whether the server's process is there, be it frozen.
