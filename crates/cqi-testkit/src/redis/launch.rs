@@ -95,6 +95,8 @@ fn run(
             "Redis ended with status {status} instead of starting; its log: {}",
             supervisor.log_tail(SERVER)
         )))),
+        // It may answer before the supervisor has noted which process it is.
+        None if supervisor.pid(SERVER).is_none() => None,
         // Over its socket, in a folder of ours: nobody else answers there.
         None => match client::command(address, &["PING"], deadline.remaining()) {
             // A server whose user `default` may do nothing answers with an error.
