@@ -70,6 +70,7 @@ impl Operation {
     ];
 
     /// The label of metrics.
+    #[cfg(feature = "metrics")]
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Get => "get",
