@@ -4,7 +4,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use cqi_config::CacheConfig;
-use cqi_errors::{Error, Result};
+use cqi_errors::{Error, Kind, Result};
 use prost::{Message, Name};
 
 use crate::backend::Backend;
@@ -16,9 +16,20 @@ use crate::{Key, Ttl};
 
 /// Typed values under keys, in Redis or in this process; a cheap clone.
 ///
-/// A value is stored with the full name of its message type and the time at which it expires. What
-/// does not fit the reader (another type, another [schema](Cache::with_schema), foreign or broken
-/// bytes, more than `cache.max_value_size`) is a miss for it, and so is a value past its time.
+/// A value is stored with a tag of its message type and the time at which it expires. What does not
+/// fit the reader (another type, another [schema](Cache::with_schema), foreign or broken bytes, more
+/// than `cache.max_value_size`) is a miss for it, and so is a value past its time.
+///
+/// # Errors
+/// Calls end within `cache.command_timeout` and 250 ms; one that writes a key which a load is storing
+/// just now waits for that first, no longer than so. Besides what they say themselves they fail with
+///
+/// - [`Temporary`](Kind::Temporary) while there is no connection, at once; when it is lost on the way;
+///   when Redis has no memory left, is loading or takes no writes; once the cache is closed;
+/// - [`Timeout`](Kind::Timeout) when there is no answer in time: a write may be carried out later;
+/// - [`Permanent`](Kind::Permanent) when Redis refuses, for want of a permission or of a command.
+///
+/// A memory backend fails only once it is closed. [`RedisError`](crate::RedisError) has what Redis said.
 ///
 /// # Clocks
 /// A value's end is a point in time, so that a write which Redis carries out late, after its caller
@@ -59,8 +70,12 @@ impl Cache {
     /// # }
     /// ```
     ///
+    /// A server that cannot be reached is no error, so that a service starts without its cache: a
+    /// warning says so, calls fail at once, and the cache goes on trying.
+    ///
     /// # Errors
-    /// Those of the backend.
+    /// [`Permanent`](Kind::Permanent) when the settings cannot be right: a password that Redis refuses,
+    /// a database it does not have, a file of certificates that cannot be read.
     ///
     /// # Cancel safety
     /// Safe: what was opened is closed.
@@ -115,7 +130,7 @@ impl Cache {
     /// Fields that prost was told to make `Bytes` are not copied: they share the memory that was read.
     ///
     /// # Errors
-    /// Those of the backend.
+    /// Those of [all calls](Cache#errors).
     ///
     /// # Cancel safety
     /// Safe.
@@ -138,9 +153,9 @@ impl Cache {
     /// ```
     ///
     /// # Errors
-    /// - [`InvalidInput`](cqi_errors::Kind::InvalidInput) when the value is larger than
+    /// - [`InvalidInput`](Kind::InvalidInput) when the value is larger than
     ///   `cache.max_value_size`; what was there stays.
-    /// - Those of the backend. After a [`Timeout`](cqi_errors::Kind::Timeout) the value may be set, or
+    /// - Those of [all calls](Cache#errors). After a [`Timeout`](Kind::Timeout) the value may be set, or
     ///   be set later; even then it is a miss once its time is over.
     ///
     /// # Cancel safety
@@ -164,7 +179,7 @@ impl Cache {
     /// sets what it has.
     ///
     /// # Errors
-    /// Those of the backend.
+    /// Those of [all calls](Cache#errors).
     ///
     /// # Cancel safety
     /// The value may be deleted.
@@ -176,7 +191,7 @@ impl Cache {
     /// Says whether a key has a value, of whatever type, without reading it.
     ///
     /// # Errors
-    /// Those of the backend.
+    /// Those of [all calls](Cache#errors).
     ///
     /// # Cancel safety
     /// Safe.
@@ -190,10 +205,10 @@ impl Cache {
         Ok(header.is_ok_and(|header| !header.absent && !header.is_expired_now()))
     }
 
-    /// Says whether the cache can be used now: for health checks, with a bound of its own.
+    /// Says whether the cache can be used now, for health checks: asks the server.
     ///
     /// # Errors
-    /// Those of the backend; Temporary once the cache is closed.
+    /// Those of [all calls](Cache#errors).
     ///
     /// # Cancel safety
     /// Safe.
@@ -204,8 +219,9 @@ impl Cache {
         self.inner.backend.check().await
     }
 
-    /// Closes the connections; a memory backend forgets its values. Later calls on this or any other
-    /// handle fail with a Temporary error.
+    /// Closes the connections and ends loads in the background; a memory backend forgets its values.
+    /// Later calls on this or any other handle fail with a Temporary error, but
+    /// [`get_or_load`](Cache::get_or_load) still loads.
     ///
     /// # Cancel safety
     /// The cache is closed; only the waiting ends.

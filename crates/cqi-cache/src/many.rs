@@ -27,7 +27,7 @@ impl Cache {
     /// ```
     ///
     /// # Errors
-    /// Those of the backend; then no value is returned.
+    /// Those of [all calls](Cache#errors); then no value is returned.
     ///
     /// # Cancel safety
     /// Safe.
@@ -57,7 +57,7 @@ impl Cache {
     /// # Errors
     /// - [`InvalidInput`](cqi_errors::Kind::InvalidInput) when a value is larger than
     ///   `cache.max_value_size`; then none is set.
-    /// - Those of the backend; then some values may be set.
+    /// - Those of [all calls](Cache#errors); then some values may be set.
     ///
     /// # Cancel safety
     /// Some values may be set.
@@ -87,7 +87,7 @@ impl Cache {
     /// Deletes the values of keys; returns how many there were.
     ///
     /// # Errors
-    /// Those of the backend; then some values may be deleted.
+    /// Those of [all calls](Cache#errors); then some values may be deleted.
     ///
     /// # Cancel safety
     /// Some values may be deleted.

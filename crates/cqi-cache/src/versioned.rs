@@ -61,7 +61,7 @@ impl Cache {
     /// Returns the value of a key and its version, which is 0 where it was set without one.
     ///
     /// # Errors
-    /// Those of the backend.
+    /// Those of [all calls](Cache#errors).
     ///
     /// # Cancel safety
     /// Safe.
