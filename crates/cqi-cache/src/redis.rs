@@ -8,6 +8,7 @@ mod hosts;
 mod lane;
 mod language;
 mod link;
+mod notices;
 mod sentinel;
 mod settings;
 mod supervisor;
@@ -90,7 +91,11 @@ impl Redis {
             }
         }
         if let Some(cause) = unreached {
-            tracing::warn!(%cause, "redis cannot be reached: trying on in the background");
+            let cause = cause.full();
+            tracing::warn!(
+                cause,
+                "redis cannot be reached: trying on in the background"
+            );
         }
         Ok(redis)
     }
@@ -185,7 +190,7 @@ impl Redis {
         let begin = Instant::now();
         if let Some(answer) = quick(&queue, &command) {
             match answer.await {
-                Ok(reply) => return Ok(answered(link, reply)),
+                Ok(reply) => return Ok(value(reply)),
                 Err(Refused::TimedOut) => return Err(self.failed(link, &timed_out())),
                 Err(Refused::Elsewhere) => {}
             }
@@ -231,8 +236,7 @@ fn quick(queue: &Queue, command: &Command) -> Option<Answer> {
     }
 }
 
-fn answered(link: &Link, reply: Reply) -> Value {
-    link.answered();
+fn value(reply: Reply) -> Value {
     match reply {
         Reply::Bulk(bytes) => Value::Bytes(bytes),
         _ => Value::Null,

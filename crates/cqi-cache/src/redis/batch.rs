@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::command::Command;
 use super::lane::Refused;
 use super::link::Link;
-use super::{Redis, answered, error, foreign, found, millis, quick, timed_out, unexpected, within};
+use super::{Redis, error, foreign, found, millis, quick, timed_out, unexpected, value, within};
 
 /// The most keys that go to the server at once.
 const KEYS: usize = 512;
@@ -123,7 +123,7 @@ async fn by_lane(link: &Link, batch: &[Command]) -> Vec<Option<FredResult<Value>
         answers.push(match queued {
             None => None,
             Some(answer) => match answer.await {
-                Ok(reply) => Some(Ok(answered(link, reply))),
+                Ok(reply) => Some(Ok(value(reply))),
                 Err(Refused::TimedOut) => Some(Err(timed_out())),
                 Err(Refused::Elsewhere) => None,
             },

@@ -1,4 +1,3 @@
-use std::fmt;
 use std::time::Duration;
 
 use cqi_config::CacheBackend;
@@ -166,11 +165,13 @@ impl Failure {
     pub(super) fn is_permanent(&self) -> bool {
         self.kind == Kind::Permanent
     }
-}
 
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.reason)
+    /// The reason and what the driver or the server said.
+    pub(super) fn full(&self) -> String {
+        match &self.cause {
+            Some(cause) => format!("{}: {cause}", self.reason),
+            None => self.reason.clone(),
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use cqi_errors::{Error, Result};
 use fred::clients::Client;
 use tokio::sync::{Notify, oneshot, watch};
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
 use super::connection::Failure;
 use super::explain;
@@ -17,7 +17,8 @@ use super::supervisor;
 pub(super) struct Link {
     shared: Arc<Shared>,
     stop: watch::Sender<bool>,
-    task: Mutex<Option<JoinHandle<()>>>,
+    /// One, aborted when this is dropped.
+    task: Mutex<JoinSet<()>>,
 }
 
 #[derive(Debug)]
@@ -58,11 +59,12 @@ impl Link {
         });
         let (stop, stopped) = watch::channel(false);
         let (tell, first) = oneshot::channel();
-        let task = tokio::spawn(supervisor::supervise(Arc::clone(&shared), stopped, tell));
+        let mut task = JoinSet::new();
+        task.spawn(supervisor::supervise(Arc::clone(&shared), stopped, tell));
         let link = Self {
             shared,
             stop,
-            task: Mutex::new(Some(task)),
+            task: Mutex::new(task),
         };
         (link, first)
     }
@@ -109,24 +111,10 @@ impl Link {
 
     pub(super) async fn close(&self) {
         self.stop.send_replace(true);
-        let task = self
-            .task
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        if let Some(task) = task {
-            // A supervisor that panicked has ended too.
-            let _ = task.await;
-        }
-    }
-}
-
-impl Drop for Link {
-    fn drop(&mut self) {
-        let task = self.task.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if let Some(task) = task {
-            task.abort();
-        }
+        let task = || self.task.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut task = std::mem::take(&mut *task());
+        // A supervisor that panicked has ended too.
+        while task.join_next().await.is_some() {}
     }
 }
 

@@ -16,6 +16,7 @@ use super::hosts::Host;
 use super::lane::{Ended, Lane};
 use super::language;
 use super::link::{First, Shared, State};
+use super::notices::Notices;
 use super::settings::Settings;
 
 /// How long a server may be silent after a call got no answer in time, before its connection is
@@ -44,10 +45,9 @@ pub(super) async fn supervise(
         };
         let host = connection.server().clone();
         shared.set(State::Connected(connection.client().clone(), None));
-        seeker.succeeded();
+        seeker.succeeded(&host);
         if std::mem::replace(&mut before, true) {
             shared.reconnects.fetch_add(1, Ordering::Relaxed);
-            tracing::info!(server = %host, "connected to redis again");
         }
         let mut lane = None;
         let ended = tokio::select! {
@@ -64,7 +64,7 @@ pub(super) async fn supervise(
             connection.close(bound).await;
             break;
         };
-        tracing::warn!(server = %host, cause = %failure, "lost the connection to redis");
+        seeker.notices.lost(&host, &failure);
         shared.set(State::Failed(Arc::new(failure)));
         if let Some(lane) = lane {
             lane.end().await;
@@ -115,6 +115,7 @@ struct Seeker<'a> {
     settings: &'a Settings,
     attempts: usize,
     backoff: Backoff,
+    notices: Notices,
     tell: Option<oneshot::Sender<First>>,
     worst: Option<Failure>,
 }
@@ -125,6 +126,7 @@ impl<'a> Seeker<'a> {
             settings,
             attempts: 0,
             backoff: Backoff::default(),
+            notices: Notices::default(),
             tell: Some(tell),
             worst: None,
         }
@@ -150,27 +152,35 @@ impl<'a> Seeker<'a> {
                     {
                         failure = explain::other_language(self.settings, host);
                     }
-                    tracing::debug!(server = %host, cause = %failure, "cannot connect to redis");
-                    shared.set(State::Failed(Arc::new(failure.clone())));
-                    if self
-                        .worst
-                        .as_ref()
-                        .is_none_or(|worst| !worst.is_permanent())
-                    {
-                        self.worst = Some(failure);
+                    if self.tell.is_none() {
+                        self.notices.refused(host, &failure);
                     }
-                    if self.attempts >= hosts.len()
-                        && let Some(worst) = self.worst.clone()
-                    {
-                        self.report(Err(worst));
+                    shared.set(State::Failed(Arc::new(failure.clone())));
+                    if self.tell.is_some() {
+                        self.judge(failure);
                     }
                 }
             }
         }
     }
 
-    fn succeeded(&mut self) {
+    /// Reports the worst failure once each host was tried.
+    fn judge(&mut self, failure: Failure) {
+        let worst = match self.worst.take() {
+            Some(worst) if worst.is_permanent() => worst,
+            _ => failure,
+        };
+        if self.attempts >= self.settings.hosts.len() {
+            self.notices.warned();
+            self.report(Err(worst));
+        } else {
+            self.worst = Some(worst);
+        }
+    }
+
+    fn succeeded(&mut self, host: &Host) {
         self.backoff.reset();
+        self.notices.found(host);
         self.report(Ok(()));
     }
 

@@ -66,7 +66,8 @@ async fn a_caller_that_is_gone_leaves_the_others_their_answers() {
 async fn many_callers_through_a_narrow_pipe_get_their_own_answers() {
     let (lane, mut server) = lane(7);
     let name = |n: usize| format!("key:{n}").into_bytes();
-    let echo = tokio::spawn(async move {
+    let mut echo = JoinSet::new();
+    echo.spawn(async move {
         for n in 0..500 {
             let key = name(n);
             expect(&mut server, &[b"GETRANGE", &key, b"0", b"99"]).await;
@@ -79,7 +80,7 @@ async fn many_callers_through_a_narrow_pipe_get_their_own_answers() {
     for (n, answer) in answers.into_iter().enumerate() {
         assert_eq!(answer.await, Ok(Reply::Bulk(name(n).into())));
     }
-    echo.await.unwrap();
+    echo.join_all().await;
 }
 
 #[tokio::test]

@@ -297,7 +297,8 @@ async fn a_server_that_is_too_old_does_not_betray_the_password() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    tokio::spawn(async move {
+    let mut server = tokio::task::JoinSet::new();
+    server.spawn(async move {
         while let Ok((mut socket, _)) = listener.accept().await {
             let mut request = [0; 1024];
             let _ = socket.read(&mut request).await;

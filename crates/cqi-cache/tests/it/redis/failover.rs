@@ -76,12 +76,11 @@ impl Load {
     async fn end(self, name: &str) {
         self.stop.store(true, Ordering::Relaxed);
         self.tasks.join_all().await;
-        let (served, failed) = (
-            self.served.load(Ordering::Relaxed),
-            self.failed.load(Ordering::Relaxed),
+        let (served, failed) = (&self.served, &self.failed);
+        assert!(
+            served.load(Ordering::Relaxed) > 0,
+            "{name}: {failed:?} calls failed, all of them"
         );
-        println!("{name}: {served} calls served, {failed} failed");
-        assert!(served > 0);
     }
 }
 
@@ -245,10 +244,7 @@ async fn a_cluster_that_is_down_fails_at_once_and_comes_back() {
     let error = cache.set(&key(1), &blob("1"), LONG).await.unwrap_err();
     assert!(begin.elapsed() < CacheConfig::default().command_timeout + LENIENCY);
     assert_eq!(error.kind(), Kind::Temporary, "{error:?}");
-    for node in cluster.nodes() {
-        node.command(["CLUSTER", "ADDSLOTS", &slot]).await.ok();
-        break;
-    }
+    owner.command(["CLUSTER", "ADDSLOTS", &slot]).await.unwrap();
     back(&cache).await;
 }
 
@@ -260,8 +256,7 @@ async fn a_frozen_node_of_a_cluster_is_replaced() {
     let load = Load::on(&cache);
     let frozen = cluster.primary_of(key("load-0").to_string()).await.unwrap();
     frozen.freeze().unwrap();
-    let back = whole(&cache).await;
-    println!("whole again after {back:?}");
+    whole(&cache).await;
     frozen.thaw().unwrap();
     load.end("node froze").await;
 }

@@ -389,7 +389,7 @@ async fn clients_killed_in_a_loop() {
             Some(blob("back"))
         );
     }
-    println!("{served} of 400 calls were served");
+    assert!(served > 100, "{served} of 400 calls were served");
     assert!(back(&cache).await < RETURN);
     assert_none_fails(each(&cache).await);
 }
@@ -404,8 +404,8 @@ async fn a_script_that_keeps_the_server_busy() {
         .unwrap();
     let cache = connect(&redis).await;
     let busy = redis.clone();
-    let script =
-        tokio::spawn(async move { busy.command(["EVAL", "while true do end", "0"]).await });
+    let mut script = JoinSet::new();
+    script.spawn(async move { busy.command(["EVAL", "while true do end", "0"]).await });
     let begin = Instant::now();
     loop {
         let error = each(&cache).await.into_iter().find_map(|call| call.error);
@@ -421,7 +421,7 @@ async fn a_script_that_keeps_the_server_busy() {
         assert!(begin.elapsed() < LONG);
     }
     redis.command(["SCRIPT", "KILL"]).await.unwrap();
-    assert!(script.await.unwrap().is_err());
+    assert!(script.join_next().await.unwrap().unwrap().is_err());
     assert!(back(&cache).await < RETURN);
 }
 
@@ -438,9 +438,10 @@ async fn a_server_that_loads_its_data() {
     let cache = connect(&redis).await;
     redis.command(["DEBUG", "POPULATE", "1500"]).await.unwrap();
     let loading = redis.clone();
-    let loaded = tokio::spawn(async move { loading.command(["DEBUG", "RELOAD"]).await });
+    let mut loaded = JoinSet::new();
+    let load = loaded.spawn(async move { loading.command(["DEBUG", "RELOAD"]).await });
     let mut seen = false;
-    while !loaded.is_finished() {
+    while !load.is_finished() {
         let error = each(&cache).await.into_iter().find_map(|call| call.error);
         if let Some(error) = error {
             assert!(
@@ -451,7 +452,8 @@ async fn a_server_that_loads_its_data() {
         }
     }
     assert!(seen, "the server was never seen to load");
-    loaded.await.unwrap().unwrap();
+    let loaded = loaded.join_next().await.unwrap();
+    let _ = loaded.unwrap().unwrap();
     assert!(back(&cache).await < RETURN);
 }
 
