@@ -249,3 +249,99 @@ impl Drop for Lead {
         seat.flights.landed.fetch_add(1, Ordering::Release);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+
+    fn id() -> Id {
+        (Key::new("key"), 7)
+    }
+
+    fn poll<F: Future>(future: std::pin::Pin<&mut F>) -> Poll<F::Output> {
+        future.poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    fn board(flights: &Arc<Flights>) -> Seat {
+        flights.join(id(), flights.landed())
+    }
+
+    fn lead(seat: Seat) -> Lead {
+        match poll(pin!(seat.turn())) {
+            Poll::Ready(Turn::Lead(lead)) => lead,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn failed() -> Outcome {
+        Err(Arc::new(Error::temporary("down")))
+    }
+
+    #[test]
+    fn superseding_waits_for_a_store_and_comes_before_the_next() {
+        let flights = Arc::<Flights>::default();
+        let lead = lead(board(&flights));
+        lead.land(failed());
+        let key = Key::new("key");
+        let mut supersede = pin!(flights.supersede(&key));
+        {
+            let mut storing = pin!(lead.storing());
+            let Poll::Ready(storing) = poll(storing.as_mut()) else {
+                panic!("nothing to wait for");
+            };
+            assert!(storing.is_some());
+            assert!(poll(supersede.as_mut()).is_pending());
+            assert!(lead.is_superseded());
+        }
+        assert!(poll(supersede).is_ready());
+        let Poll::Ready(storing) = poll(pin!(lead.storing())) else {
+            panic!("nothing to wait for");
+        };
+        assert!(storing.is_none());
+    }
+
+    #[test]
+    fn a_lead_passes_on_when_its_next_holder_leaves_before_it_knows() {
+        let flights = Arc::<Flights>::default();
+        let first = lead(board(&flights));
+        let mut third = Box::pin(board(&flights).turn());
+        {
+            let mut second = pin!(board(&flights).turn());
+            assert!(poll(second.as_mut()).is_pending());
+            assert!(poll(third.as_mut()).is_pending());
+            drop(first);
+        }
+        assert!(matches!(poll(third.as_mut()), Poll::Ready(Turn::Lead(_))));
+        drop(third);
+        assert_eq!(flights.len(), 0);
+    }
+
+    #[test]
+    fn who_was_looking_up_while_a_flight_landed_is_late() {
+        let flights = Arc::<Flights>::default();
+        let before = flights.landed();
+        let first = lead(board(&flights));
+        let joined = flights.join(id(), before);
+        first.land(failed());
+        drop(first);
+        // The flight is over, though not all have left it.
+        assert_eq!(flights.len(), 0);
+        assert!(lead(flights.join(id(), before)).is_late());
+        assert!(!lead(board(&flights)).is_late());
+        let other = (Key::new("other"), 7);
+        assert!(!lead(flights.join(other.clone(), before)).is_late());
+        // Too long ago to tell.
+        for _ in 0..=RECENT {
+            let lead = lead(board(&flights));
+            lead.land(failed());
+        }
+        assert!(lead(flights.join(other, before)).is_late());
+        assert!(matches!(
+            poll(pin!(joined.turn())),
+            Poll::Ready(Turn::Landed(Err(_)))
+        ));
+    }
+}

@@ -130,6 +130,36 @@ async fn who_takes_over_after_a_delete_loads_for_the_cache() {
 }
 
 #[tokio::test]
+async fn what_another_process_set_stays_where_the_policy_says_so() {
+    let server = Redis::start().await.unwrap();
+    let config = CacheConfig {
+        backend: CacheBackend::Redis,
+        hosts: vec![server.address()],
+        tls: false,
+        command_timeout: LONG,
+        ..CacheConfig::default()
+    };
+    let (here, there) = (Cache::connect(&config).await, Cache::connect(&config).await);
+    let (here, there) = (here.unwrap(), there.unwrap());
+    let policy = LoadPolicy::new(MINUTE);
+    for (policy, kept) in [(policy.keep_newer(), price(2.0)), (policy, price(1.0))] {
+        let other = there.clone();
+        let loader = || async move {
+            other.set_versioned(&key(), &price(2.0), 9, MINUTE).await?;
+            Ok(price(1.0))
+        };
+        let loaded = here.get_or_load(&key(), policy, loader).await.unwrap();
+        assert_eq!(loaded, price(1.0));
+        assert_eq!(here.get(&key()).await.unwrap(), Some(kept));
+        here.delete(&key()).await.unwrap();
+    }
+    let loader = || async { Ok(price(3.0)) };
+    let load = here.get_or_load(&key(), policy.keep_newer(), loader).await;
+    assert_eq!(load.unwrap(), price(3.0));
+    assert_eq!(there.get(&key()).await.unwrap(), Some(price(3.0)));
+}
+
+#[tokio::test]
 async fn two_types_under_one_key_load_apart() {
     each(async |cache| {
         let both = async || {
