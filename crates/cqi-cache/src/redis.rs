@@ -5,6 +5,7 @@ mod connection;
 mod error;
 mod explain;
 mod hosts;
+mod inline;
 mod lane;
 mod language;
 mod link;

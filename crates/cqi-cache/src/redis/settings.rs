@@ -11,6 +11,7 @@ use fred::types::config::{
 };
 
 use super::hosts::{self, Host};
+use super::inline;
 use super::tls;
 use crate::entry::HEADER;
 
@@ -116,8 +117,8 @@ impl Settings {
         self.build(Config {
             server,
             version: RespVersion::RESP3,
-            username: self.username.clone(),
-            password: self.password.as_ref().map(|hidden| hidden.0.clone()),
+            username: self.username().map(inline::quoted),
+            password: self.password().map(inline::quoted),
             database: (self.database != 0).then_some(self.database),
             ..Config::default()
         })
