@@ -9,6 +9,10 @@ use tokio::task::JoinSet;
 
 use super::*;
 
+/// How long after a replica has taken over the cache is whole again: the other servers hear of it in
+/// their own time.
+const SOON: Duration = Duration::from_secs(3);
+
 fn cluster_config(cluster: &RedisCluster) -> CacheConfig {
     CacheConfig {
         backend: CacheBackend::RedisCluster,
@@ -143,7 +147,7 @@ async fn a_node_of_a_cluster_dies_under_load() {
     let _killed = cluster.fail_over(key("load-0").to_string()).await.unwrap();
     let back = whole(&cache).await;
     load.end("node died").await;
-    assert!(back < Duration::from_secs(1), "{back:?}");
+    assert!(back < SOON, "{back:?}");
 }
 
 #[tokio::test]
@@ -158,7 +162,7 @@ async fn a_node_of_a_cluster_hands_over_under_load() {
         .unwrap();
     let back = whole(&cache).await;
     load.end("node handed over").await;
-    assert!(back < Duration::from_secs(1), "{back:?}");
+    assert!(back < SOON, "{back:?}");
 }
 
 #[tokio::test]
@@ -209,7 +213,7 @@ async fn a_slot_moves_under_load() {
     }
     let back = whole(&cache).await;
     load.end("slot moved").await;
-    assert!(back < Duration::from_secs(1), "{back:?}");
+    assert!(back < SOON, "{back:?}");
     assert_eq!(cache.get(&key("load-0")).await.unwrap(), Some(blob(moving)));
 }
 
@@ -272,7 +276,7 @@ async fn a_primary_that_dies_is_replaced_by_sentinels_under_load() {
     let _killed = sentinels.fail_over().await.unwrap();
     let back = whole(&cache).await;
     load.end("primary died").await;
-    assert!(back < Duration::from_secs(1), "{back:?}");
+    assert!(back < SOON, "{back:?}");
 }
 
 #[tokio::test]
@@ -294,7 +298,7 @@ async fn a_primary_hands_over_by_sentinels_under_load() {
     }
     let back = whole(&cache).await;
     load.end("primary handed over").await;
-    assert!(back < Duration::from_secs(2), "{back:?}");
+    assert!(back < SOON, "{back:?}");
     let primary = sentinels.primary().await.unwrap();
     let there = primary
         .command(["EXISTS", &key("load-0").to_string()])
