@@ -202,7 +202,7 @@ mod tests {
         let server = server("3");
         let one = take(&server).unwrap();
         server.kill().unwrap();
-        let deadline = wait::Deadline::after(Duration::from_secs(2));
+        let deadline = wait::Deadline::after(Duration::from_secs(4));
         drop(one);
         assert!(!deadline.passed());
         assert_eq!(take(&server).err().unwrap().kind(), Kind::Temporary);

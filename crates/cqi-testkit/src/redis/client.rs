@@ -143,14 +143,17 @@ mod tests {
 
     use super::*;
 
-    /// Serves one connection and returns what a command of 100 ms comes to.
-    fn against(serve: impl FnOnce(TcpStream) + Send) -> Error {
+    /// More than any of these answers takes.
+    const LONG: Duration = Duration::from_secs(30);
+
+    /// Serves one connection and returns what a command comes to.
+    fn against(limit: Duration, serve: impl FnOnce(TcpStream) + Send) -> Error {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let address = Address::parse(&format!("redis://user:pw@127.0.0.1:{port}")).unwrap();
         thread::scope(|scope| {
             scope.spawn(|| serve(listener.accept().unwrap().0));
-            let error = command(&address, &["GET", "key"], Duration::from_millis(100));
+            let error = command(&address, &["GET", "key"], limit);
             error.unwrap_err()
         })
     }
@@ -165,7 +168,7 @@ mod tests {
     #[test]
     fn an_answer_that_does_not_end_is_a_timeout() {
         for piece in [&b"x"[..], b"", b"*2\r\n+OK\r\n"] {
-            let error = against(|stream| {
+            let error = against(Duration::from_millis(100), |stream| {
                 let mut reader = stream.try_clone().unwrap();
                 thread::scope(|scope| {
                     scope.spawn(|| io::copy(&mut reader, &mut io::sink()));
@@ -181,11 +184,15 @@ mod tests {
 
     #[test]
     fn garbage_and_a_cut_are_told_apart() {
-        let error = against(|mut stream| stream.write_all(b"HTTP/1.1 400\r\n").unwrap());
+        let error = against(LONG, |mut stream| {
+            stream.write_all(b"HTTP/1.1 400\r\n").unwrap()
+        });
         assert_eq!(error.kind(), Kind::Permanent, "{error:#}");
-        let error = against(|mut stream| stream.write_all(b"$5\r\nab").unwrap());
+        let error = against(LONG, |mut stream| stream.write_all(b"$5\r\nab").unwrap());
         assert_eq!(error.kind(), Kind::Temporary, "{error:#}");
-        let error = against(|mut stream| stream.write_all(b"-WRONGPASS no\r\n").unwrap());
+        let error = against(LONG, |mut stream| {
+            stream.write_all(b"-WRONGPASS no\r\n").unwrap()
+        });
         assert_eq!(error.kind(), Kind::Permanent, "{error:#}");
         let message = format!("{error:#}");
         assert!(message.contains("run GET on test server") && message.contains("WRONGPASS"));
