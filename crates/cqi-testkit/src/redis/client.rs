@@ -182,17 +182,19 @@ mod tests {
         }
     }
 
+    /// Answers once. What came is read first: a close would otherwise reset the answer away.
+    fn answer(mut stream: TcpStream, bytes: &[u8]) {
+        let _ = stream.read(&mut [0; 512]).unwrap();
+        stream.write_all(bytes).unwrap();
+    }
+
     #[test]
     fn garbage_and_a_cut_are_told_apart() {
-        let error = against(LONG, |mut stream| {
-            stream.write_all(b"HTTP/1.1 400\r\n").unwrap()
-        });
+        let error = against(LONG, |stream| answer(stream, b"HTTP/1.1 400\r\n"));
         assert_eq!(error.kind(), Kind::Permanent, "{error:#}");
-        let error = against(LONG, |mut stream| stream.write_all(b"$5\r\nab").unwrap());
+        let error = against(LONG, |stream| answer(stream, b"$5\r\nab"));
         assert_eq!(error.kind(), Kind::Temporary, "{error:#}");
-        let error = against(LONG, |mut stream| {
-            stream.write_all(b"-WRONGPASS no\r\n").unwrap()
-        });
+        let error = against(LONG, |stream| answer(stream, b"-WRONGPASS no\r\n"));
         assert_eq!(error.kind(), Kind::Permanent, "{error:#}");
         let message = format!("{error:#}");
         assert!(message.contains("run GET on test server") && message.contains("WRONGPASS"));
