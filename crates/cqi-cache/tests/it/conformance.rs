@@ -97,7 +97,7 @@ async fn a_value_of_another_type_is_a_miss(cache: Cache) {
     let key = key("a");
     cache.set(&key, &price(1.0), LONG).await.unwrap();
     assert_eq!(cache.get::<Volume>(&key).await.unwrap(), None);
-    let many: Vec<Option<Volume>> = cache.get_many(&[key.clone()]).await.unwrap();
+    let many: Vec<Option<Volume>> = cache.get_many(std::slice::from_ref(&key)).await.unwrap();
     assert_eq!(many, [None]);
     assert_eq!(cache.status().rejected, 2);
     assert!(cache.exists(&key).await.unwrap());
@@ -392,7 +392,10 @@ async fn a_closed_cache_refuses(cache: Cache) {
     let values = [(key.clone(), price(1.0))];
     for error in [
         cache.get::<Price>(&key).await.unwrap_err(),
-        cache.get_many::<Price>(&[key.clone()]).await.unwrap_err(),
+        cache
+            .get_many::<Price>(std::slice::from_ref(&key))
+            .await
+            .unwrap_err(),
         cache.exists(&key).await.unwrap_err(),
         cache.set(&key, &price(1.0), LONG).await.unwrap_err(),
         cache.set_many(&values, LONG).await.unwrap_err(),
@@ -439,7 +442,10 @@ async fn what_is_known_to_be_absent_is_no_value(cache: Cache) {
     assert_eq!(cache.status().loads, 1);
     assert_eq!(cache.get::<Price>(&key).await.unwrap(), None);
     assert_eq!(
-        cache.get_many::<Price>(&[key.clone()]).await.unwrap(),
+        cache
+            .get_many::<Price>(std::slice::from_ref(&key))
+            .await
+            .unwrap(),
         [None]
     );
     assert!(!cache.exists(&key).await.unwrap());

@@ -82,7 +82,10 @@ async fn what_somebody_else_put_there_is_a_miss_and_is_replaced() {
         let key = key("a");
         assert_eq!(cache.get::<Price>(&key).await.unwrap(), None, "{name:?}");
         assert_eq!(
-            cache.get_many::<Price>(&[key.clone()]).await.unwrap(),
+            cache
+                .get_many::<Price>(std::slice::from_ref(&key))
+                .await
+                .unwrap(),
             [None],
             "{name:?}"
         );
