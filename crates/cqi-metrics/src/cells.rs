@@ -59,14 +59,9 @@ impl Cells {
             .map(move |lines| cell_of(lines, cell).load(Relaxed))
     }
 
-    /// Adds to a whole number.
-    pub(crate) fn add(&self, cell: usize, amount: u64) {
-        cell_of(self.copies.own(), cell).fetch_add(amount, Relaxed);
-    }
-
-    /// Adds to a cell that holds the bits of a floating point number.
-    pub(crate) fn add_f64(&self, cell: usize, amount: f64) {
-        add_f64(cell_of(self.copies.own(), cell), amount);
+    /// Returns the copy of this thread.
+    pub(crate) fn own(&self) -> Own<'_> {
+        Own(self.copies.own())
     }
 
     pub(crate) fn total(&self, cell: usize) -> u64 {
@@ -75,6 +70,21 @@ impl Cells {
 
     pub(crate) fn total_f64(&self, cell: usize) -> f64 {
         self.all(cell).map(f64::from_bits).sum()
+    }
+}
+
+/// One thread's copy of the cells.
+pub(crate) struct Own<'a>(&'a [Line]);
+
+impl Own<'_> {
+    /// Adds to a whole number.
+    pub(crate) fn add(&self, cell: usize, amount: u64) {
+        cell_of(self.0, cell).fetch_add(amount, Relaxed);
+    }
+
+    /// Adds to a cell that holds the bits of a floating point number.
+    pub(crate) fn add_f64(&self, cell: usize, amount: f64) {
+        add_f64(cell_of(self.0, cell), amount);
     }
 }
 

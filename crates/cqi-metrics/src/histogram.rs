@@ -56,8 +56,9 @@ impl Histogram {
             .iter()
             .take_while(|bound| value > **bound)
             .count();
-        self.0.cells.add(1 + bucket, 1);
-        self.0.cells.add_f64(0, value);
+        let cells = self.0.cells.own();
+        cells.add(1 + bucket, 1);
+        cells.add_f64(0, value);
         Some(bucket)
     }
 

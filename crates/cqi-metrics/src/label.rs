@@ -20,7 +20,8 @@ pub(crate) fn bounded(value: &str) -> &str {
 }
 
 fn is_bounded(value: &str) -> bool {
-    value.len() <= LONGEST && !value.contains(char::is_control)
+    let is_plain = |byte| matches!(byte, b' '..=b'~');
+    value.len() <= LONGEST && (value.bytes().all(is_plain) || !value.contains(char::is_control))
 }
 
 /// Says what is wrong with the names of labels.
