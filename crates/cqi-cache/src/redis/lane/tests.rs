@@ -62,7 +62,7 @@ async fn a_caller_that_is_gone_leaves_the_others_their_answers() {
     assert_eq!(fourth.await, bulk("d"));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn many_callers_through_a_narrow_pipe_get_their_own_answers() {
     let (lane, mut server) = lane(7);
     let name = |n: usize| format!("key:{n}").into_bytes();

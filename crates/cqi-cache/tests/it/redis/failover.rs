@@ -1,10 +1,12 @@
 //! Clusters and sentinels: keys of every slot, and servers that hand over to others.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use cqi_errors::Kind;
-use cqi_testkit::{RedisCluster, RedisSentinels};
+use cqi_testkit::{RedisCluster, RedisSentinels, Reply};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use super::*;
@@ -155,6 +157,7 @@ async fn a_node_of_a_cluster_hands_over_under_load() {
     let cluster = RedisCluster::start().await.unwrap();
     let cache = Cache::connect(&cluster_config(&cluster)).await.unwrap();
     whole(&cache).await;
+    let idle = Cache::connect(&cluster_config(&cluster)).await.unwrap();
     let load = Load::on(&cache);
     let _old = cluster
         .switch_over(key("load-0").to_string())
@@ -163,6 +166,12 @@ async fn a_node_of_a_cluster_hands_over_under_load() {
     let back = whole(&cache).await;
     load.end("node handed over").await;
     assert!(back < SOON, "{back:?}");
+    // Who has heard nothing of it is sent to the new owner, and the call does not notice.
+    idle.set(&key("load-0"), &blob("moved"), LONG)
+        .await
+        .unwrap();
+    let both = [key("load-0"), key("load-1")];
+    assert!(idle.get_many::<Blob>(&both).await.unwrap()[0].is_some());
 }
 
 #[tokio::test]
@@ -279,6 +288,81 @@ async fn a_primary_that_dies_is_replaced_by_sentinels_under_load() {
     assert!(back < SOON, "{back:?}");
 }
 
+fn is_primary(role: &Reply) -> bool {
+    let role = role.array().and_then(|parts| parts.first());
+    role.is_some_and(|role| role.text() == Some("master") || role.bytes() == Some(b"master"))
+}
+
+/// A sentinel of which a test decides which server it names.
+async fn sentinel_that_names(named: Arc<Mutex<Redis>>) -> (String, JoinSet<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let mut server = JoinSet::new();
+    server.spawn(async move {
+        while let Ok((mut socket, _)) = listener.accept().await {
+            let mut request = vec![0; 4096];
+            while let Ok(read @ 1..) = socket.read(&mut request).await {
+                let request = String::from_utf8_lossy(&request[..read]).into_owned();
+                let answer = if request.contains("SENTINEL") {
+                    let (host, port) = {
+                        let named = named.lock().unwrap();
+                        (named.host().to_owned(), named.port().to_string())
+                    };
+                    let (h, p) = (host.len(), port.len());
+                    format!("*2\r\n${h}\r\n{host}\r\n${p}\r\n{port}\r\n")
+                } else {
+                    "+PONG\r\n".to_owned()
+                };
+                if socket.write_all(answer.as_bytes()).await.is_err() {
+                    break;
+                }
+            }
+        }
+    });
+    (address, server)
+}
+
+#[tokio::test]
+async fn a_server_that_became_a_replica_is_left_and_not_taken_again() {
+    let servers = [
+        Redis::builder().private().start().await.unwrap(),
+        Redis::builder().private().start().await.unwrap(),
+    ];
+    let named = Arc::new(Mutex::new(servers[0].clone()));
+    let (address, _sentinel) = sentinel_that_names(Arc::clone(&named)).await;
+    let config = CacheConfig {
+        backend: CacheBackend::Sentinel,
+        ..config_of(address)
+    };
+    let cache = Cache::connect(&config).await.unwrap();
+    cache.set(&key(1), &blob("1"), LONG).await.unwrap();
+    // Unlike a sentinel, nobody cuts off the clients.
+    let port = servers[1].port().to_string();
+    servers[0]
+        .command(["REPLICAOF", "127.0.0.1", &port])
+        .await
+        .unwrap();
+    let begin = Instant::now();
+    loop {
+        let error = cache.set(&key(1), &blob("1"), LONG).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Temporary, "{error:?}");
+        // The connection is given up, and the sentinel still names the old one.
+        if format!("{error:?}").contains("names it as the primary") {
+            break;
+        }
+        assert!(begin.elapsed() < SOON, "{error:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    *named.lock().unwrap() = servers[1].clone();
+    assert!(back(&cache).await < SOON);
+    cache.set(&key(2), &blob("2"), LONG).await.unwrap();
+    let there = servers[1]
+        .command(["EXISTS", &key(2).to_string()])
+        .await
+        .unwrap();
+    assert_eq!(there.integer(), Some(1));
+}
+
 #[tokio::test]
 async fn a_primary_hands_over_by_sentinels_under_load() {
     let sentinels = RedisSentinels::start().await.unwrap();
@@ -290,8 +374,11 @@ async fn a_primary_hands_over_by_sentinels_under_load() {
     let old = sentinels.switch_over().await.unwrap();
     let begin = Instant::now();
     // The sentinels turn the old primary into a replica a moment after they name the new one.
-    while old.command(["ROLE"]).await.unwrap().array().unwrap()[0].text() == Some("master")
-        || old.command(["ROLE"]).await.unwrap().array().unwrap()[0].bytes() == Some(b"master")
+    // They cut off its clients, so that a question may fail too.
+    while old
+        .command(["ROLE"])
+        .await
+        .map_or(true, |role| is_primary(&role))
     {
         assert!(begin.elapsed() < Duration::from_secs(30));
         tokio::time::sleep(Duration::from_millis(20)).await;
