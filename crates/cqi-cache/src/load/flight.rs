@@ -54,24 +54,20 @@ struct Flight {
 }
 
 impl Flights {
-    /// How many flights have landed: what [`join`](Self::join) wants to know from before a lookup.
+    /// How many flights have landed: what [`Lead::is_late`] wants to know from before a lookup.
     pub(super) fn landed(&self) -> u64 {
         self.landed.load(Ordering::Acquire)
     }
 
     /// Boards the flight of a key, a new one if there is none.
-    ///
-    /// `since` is [`landed`](Self::landed) from before the lookup that missed.
-    pub(super) fn join(self: &Arc<Self>, id: Id, since: u64) -> Seat {
+    pub(super) fn join(self: &Arc<Self>, id: Id) -> Seat {
         let mut table = self.lock();
-        let late = !table.slots.contains_key(&id) && self.landed_since(&table, &id, since);
         let slot = table.slots.entry(id.clone()).or_insert_with(Slot::new);
         slot.seats += 1;
         Seat {
             flights: Arc::clone(self),
             flight: Arc::clone(&slot.flight),
             id,
-            late,
         }
     }
 
@@ -90,7 +86,6 @@ impl Flights {
             flights: Arc::clone(self),
             flight,
             id,
-            late: false,
         }))
     }
 
@@ -158,7 +153,6 @@ pub(super) struct Seat {
     flights: Arc<Flights>,
     flight: Arc<Flight>,
     id: Id,
-    late: bool,
 }
 
 /// What a [`Seat`] waited for.
@@ -202,9 +196,11 @@ impl Drop for Seat {
 pub(super) struct Lead(Seat);
 
 impl Lead {
-    /// Whether the key's flight landed while the call looked up: what it brought was not seen.
-    pub(super) fn is_late(&self) -> bool {
-        self.0.late
+    /// Whether a flight of the key landed since others had ([`Flights::landed`]): what it brought
+    /// may be there now.
+    pub(super) fn is_late(&self, since: u64) -> bool {
+        let flights = &self.0.flights;
+        flights.landed_since(&flights.lock(), &self.0.id, since)
     }
 
     pub(super) fn id(&self) -> &Id {
@@ -266,7 +262,7 @@ mod tests {
     }
 
     fn board(flights: &Arc<Flights>) -> Seat {
-        flights.join(id(), flights.landed())
+        flights.join(id())
     }
 
     fn lead(seat: Seat) -> Lead {
@@ -324,21 +320,24 @@ mod tests {
         let flights = Arc::<Flights>::default();
         let before = flights.landed();
         let first = lead(board(&flights));
-        let joined = flights.join(id(), before);
+        let joined = board(&flights);
         first.land(failed());
         drop(first);
         // The flight is over, though not all have left it.
         assert_eq!(flights.len(), 0);
-        assert!(lead(flights.join(id(), before)).is_late());
-        assert!(!lead(board(&flights)).is_late());
+        assert!(lead(board(&flights)).is_late(before));
+        assert!(!lead(board(&flights)).is_late(flights.landed()));
+        // Also who boards what another one began, and leads it.
+        let _began = board(&flights);
+        assert!(lead(board(&flights)).is_late(before));
         let other = (Key::new("other"), 7);
-        assert!(!lead(flights.join(other.clone(), before)).is_late());
+        assert!(!lead(flights.join(other.clone())).is_late(before));
         // Too long ago to tell.
         for _ in 0..=RECENT {
             let lead = lead(board(&flights));
             lead.land(failed());
         }
-        assert!(lead(flights.join(other, before)).is_late());
+        assert!(lead(flights.join(other)).is_late(before));
         assert!(matches!(
             poll(pin!(joined.turn())),
             Poll::Ready(Turn::Landed(Err(_)))

@@ -70,8 +70,7 @@ impl Cache {
         let limit = inner.load_timeout;
         let deadline = run::deadline(limit);
         let lead = loop {
-            let id = self.id::<M>(key);
-            let seat = inner.loads.flights.join(id, miss.landed);
+            let seat = inner.loads.flights.join(self.id::<M>(key));
             let lead = match timeout_at(deadline, seat.turn()).await {
                 Ok(Turn::Lead(lead)) => lead,
                 Ok(Turn::Landed(outcome)) => {
@@ -80,7 +79,7 @@ impl Cache {
                 }
                 Err(_) => return Err(Arc::new(run::too_slow(limit))),
             };
-            if let Some(outcome) = self.look_again::<M>(&lead, key, &mut miss.plan).await {
+            if let Some(outcome) = self.look_again::<M>(&lead, key, &mut miss).await {
                 lead.land(outcome.clone());
                 inner.counters.joined.inc();
                 return self.share(key, outcome?);
@@ -111,21 +110,21 @@ impl Cache {
         &self,
         lead: &Lead,
         key: &Key,
-        plan: &mut Plan,
+        miss: &mut Miss,
     ) -> Option<Outcome> {
-        if !lead.is_late() || !plan.reachable {
+        if !miss.plan.reachable || !lead.is_late(miss.landed) {
             return None;
         }
         let Ok(found) = self.lookup::<M>(key).await else {
-            plan.reachable = false;
+            miss.plan.reachable = false;
             return None;
         };
         let entry = found?;
-        plan.found = true;
+        miss.plan.found = true;
         match entry.header {
             header if header.is_expired_now() => None,
             header if header.absent => {
-                let kept = plan.policy.keeps_absence();
+                let kept = miss.plan.policy.keeps_absence();
                 kept.then(|| Err(Arc::new(known_absent(entry))))
             }
             _ => self.decode::<M>(key, entry.clone()).map(|_| Ok(entry)),
