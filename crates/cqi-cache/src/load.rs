@@ -55,7 +55,7 @@ impl Cache {
     /// This is how a service reads through the cache: it is faster with one, and works without.
     ///
     /// ```
-    /// # #[derive(Clone, PartialEq, Debug, prost::Message)]
+    /// # #[derive(Clone, PartialEq, prost::Message)]
     /// # struct Price { #[prost(double, tag = "1")] value: f64 }
     /// # impl prost::Name for Price { const NAME: &'static str = "Price"; const PACKAGE: &'static str = ""; }
     /// # async fn from_database(asset: &str) -> cqi_errors::Result<Price> { Ok(Price { value: 64_000.0 }) }
