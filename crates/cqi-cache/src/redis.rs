@@ -27,16 +27,15 @@ use fred::clients::Client;
 use fred::error::ErrorKind;
 use fred::interfaces::{ClientLike, FredResult};
 use fred::types::Value;
-use tokio::time::{Instant, timeout};
-
-use crate::Cache;
-use crate::backend::Backend;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use self::command::Command;
 pub use self::error::RedisError;
 use self::lane::{Answer, Queue, Refused, Reply};
 use self::link::Link;
 use self::settings::Settings;
+use crate::Cache;
+use crate::backend::Backend;
 
 /// Values in Redis: one server, a cluster, or what sentinels watch.
 #[derive(Debug)]
@@ -52,6 +51,15 @@ impl Cache {
     /// It ends with its connection: ask for it each time. Its commands have `cache.command_timeout` and
     /// fail at once when the connection is lost. Keys are not prefixed, and values have to be left to
     /// the cache. fred's version is that of this crate, and a new one may come with any release.
+    ///
+    /// ```
+    /// use fred::interfaces::ClientLike;
+    ///
+    /// # async fn ping(cache: &cqi_cache::Cache) -> Result<(), Box<dyn std::error::Error>> {
+    /// cache.client()?.ping::<()>(None).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`Kind::Temporary`](cqi_errors::Kind::Temporary) while there is no connection, and
@@ -184,27 +192,31 @@ impl Redis {
     /// Sends a command by the short way, where it is open, and else by fred's, in one bound.
     async fn one(&self, command: Command) -> Result<Value> {
         let link = self.link();
-        let Some(queue) = link.lane() else {
-            let client = link.client()?;
-            return self.answer(link, directed(&client, &command).await);
-        };
-        let begin = Instant::now();
-        if let Some(answer) = quick(&queue, &command) {
+        let deadline = Instant::now() + self.settings.command_timeout;
+        let mut bounded = true;
+        if let Some(queue) = link.lane()
+            && let Some(answer) = quick(&queue, &command)
+        {
             match answer.await {
                 Ok(reply) => return Ok(value(reply)),
                 Err(Refused::TimedOut) => return Err(self.failed(link, &timed_out())),
-                Err(Refused::Elsewhere) => {}
+                // Some of the time is gone, of which fred does not know.
+                Err(Refused::Elsewhere) => bounded = false,
             }
         }
         let client = link.client()?;
-        let left = self
-            .settings
-            .command_timeout
-            .saturating_sub(begin.elapsed());
-        self.answer(link, within(left, directed(&client, &command)).await)
+        let answer = directed(&client, &command, deadline);
+        let answer = if bounded {
+            answer.await
+        } else {
+            timeout_at(deadline, answer)
+                .await
+                .unwrap_or_else(|_| Err(timed_out()))
+        };
+        self.answer(link, answer)
     }
 
-    /// Looks at an answer of fred's. A value of another type is an empty one, where one is read.
+    /// Looks at an answer of fred's.
     fn answer(&self, link: &Link, answer: FredResult<Value>) -> Result<Value> {
         match answer {
             Ok(value) => {
@@ -221,7 +233,7 @@ impl Redis {
             None if *error.kind() == ErrorKind::Timeout => link.suspect(),
             _ => {}
         }
-        error::failed(error, &self.settings.hosts[0])
+        error::failed(error, link.server())
     }
 }
 
@@ -246,16 +258,17 @@ fn value(reply: Reply) -> Value {
 
 /// Sends a command by fred, a second time where a node of a cluster has said that another one is to be
 /// asked: fred has looked for that one by then.
-async fn directed(client: &Client, command: &Command) -> FredResult<Value> {
-    let mut again = false;
-    loop {
-        // In a box: what fred does for one command is large, and rarely needed.
-        let answer = Box::pin(command.send(client)).await;
-        if again || !answer.as_ref().is_err_and(error::is_moved) {
-            return foreign(command, answer);
+async fn directed(client: &Client, command: &Command, deadline: Instant) -> FredResult<Value> {
+    // In a box: what fred does for one command is large, and rarely needed.
+    let send = || Box::pin(command.send(client));
+    let answer = match send().await {
+        Err(error) if error::is_moved(&error) => {
+            let answer = timeout_at(deadline, send()).await;
+            answer.unwrap_or_else(|_| Err(timed_out()))
         }
-        again = true;
-    }
+        answer => answer,
+    };
+    foreign(command, answer)
 }
 
 /// Makes of a value of another type one that nobody takes for an entry.

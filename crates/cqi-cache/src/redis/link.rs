@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 
 use super::connection::Failure;
 use super::explain;
+use super::hosts::Host;
 use super::lane::Queue;
 use super::settings::Settings;
 use super::supervisor;
@@ -25,6 +26,8 @@ pub(super) struct Link {
 pub(super) struct Shared {
     pub(super) settings: Arc<Settings>,
     state: RwLock<State>,
+    /// The server of the last connection; of a cluster, the first.
+    server: RwLock<Host>,
     /// A call got no answer in time.
     pub(super) suspicion: Notify,
     /// A server said that it is not the one to ask.
@@ -52,6 +55,7 @@ impl Link {
         let shared = Arc::new(Shared {
             settings,
             state: RwLock::new(State::Failed(Arc::new(explain::not_yet(&host)))),
+            server: RwLock::new(host),
             suspicion: Notify::new(),
             misled: Notify::new(),
             answers: AtomicU64::new(0),
@@ -84,6 +88,12 @@ impl Link {
             State::Connected(_, lane) => lane.clone(),
             _ => None,
         }
+    }
+
+    /// The server that calls go to, for people.
+    pub(super) fn server(&self) -> Host {
+        let server = self.shared.server.read();
+        server.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(super) fn is_connected(&self) -> bool {
@@ -129,6 +139,11 @@ impl Shared {
         let before = std::mem::replace(&mut *current, state);
         drop(current);
         drop(before);
+    }
+
+    pub(super) fn set_server(&self, host: &Host) {
+        let mut server = self.server.write().unwrap_or_else(PoisonError::into_inner);
+        server.clone_from(host);
     }
 
     /// Opens or closes the short way beside a connection.

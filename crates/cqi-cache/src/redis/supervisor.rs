@@ -44,6 +44,7 @@ pub(super) async fn supervise(
             () = stopped(&mut stop) => break,
         };
         let host = connection.server().clone();
+        shared.set_server(&host);
         shared.set(State::Connected(connection.client().clone(), None));
         seeker.succeeded(&host);
         if std::mem::replace(&mut before, true) {
