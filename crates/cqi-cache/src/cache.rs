@@ -4,7 +4,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use cqi_config::CacheConfig;
-use cqi_errors::{Error, Kind, Result};
+use cqi_errors::{Error, Result};
 use prost::{Message, Name};
 
 use crate::backend::Backend;
@@ -24,10 +24,10 @@ use crate::{Key, Ttl};
 /// Calls end within `cache.command_timeout` and 250 ms; one that writes a key which a load is storing
 /// just now waits for that first, no longer than so. Besides what they say themselves they fail with
 ///
-/// - [`Temporary`](Kind::Temporary) while there is no connection, at once; when it is lost on the way;
+/// - [`Temporary`](cqi_errors::Kind::Temporary) while there is no connection, at once; when it is lost on the way;
 ///   when Redis has no memory left, is loading or takes no writes; once the cache is closed;
-/// - [`Timeout`](Kind::Timeout) when there is no answer in time: a write may be carried out later;
-/// - [`Permanent`](Kind::Permanent) when Redis refuses, for want of a permission or of a command.
+/// - [`Timeout`](cqi_errors::Kind::Timeout) when there is no answer in time: a write may be carried out later;
+/// - [`Permanent`](cqi_errors::Kind::Permanent) when Redis refuses, for want of a permission or of a command.
 ///
 /// A memory backend fails only once it is closed. [`RedisError`](crate::RedisError) has what Redis said.
 ///
@@ -74,7 +74,7 @@ impl Cache {
     /// warning says so, calls fail at once, and the cache goes on trying.
     ///
     /// # Errors
-    /// [`Permanent`](Kind::Permanent) when the settings cannot be right: a password that Redis refuses,
+    /// [`Permanent`](cqi_errors::Kind::Permanent) when the settings cannot be right: a password that Redis refuses,
     /// a database it does not have, a file of certificates that cannot be read.
     ///
     /// # Cancel safety
@@ -153,9 +153,9 @@ impl Cache {
     /// ```
     ///
     /// # Errors
-    /// - [`InvalidInput`](Kind::InvalidInput) when the value is larger than
+    /// - [`InvalidInput`](cqi_errors::Kind::InvalidInput) when the value is larger than
     ///   `cache.max_value_size`; what was there stays.
-    /// - Those of [all calls](Cache#errors). After a [`Timeout`](Kind::Timeout) the value may be set, or
+    /// - Those of [all calls](Cache#errors). After a [`Timeout`](cqi_errors::Kind::Timeout) the value may be set, or
     ///   be set later; even then it is a miss once its time is over.
     ///
     /// # Cancel safety

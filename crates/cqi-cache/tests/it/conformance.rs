@@ -448,6 +448,8 @@ async fn what_is_known_to_be_absent_is_no_value(cache: Cache) {
             .unwrap(),
         [None]
     );
+    // Not even looked at as a value.
+    assert_eq!(cache.status().rejected, 0);
     assert!(!cache.exists(&key).await.unwrap());
     assert!(
         cache
