@@ -12,6 +12,7 @@ use tokio::runtime;
 use store::{Document, NAMES, Names, Store};
 
 const CALLS: u64 = 1_000;
+const MANY: usize = 100;
 
 fn main() {
     let runtime = runtime::Builder::new_current_thread()
@@ -23,8 +24,10 @@ fn main() {
     let keys = Names::all();
     let document = Document::new();
 
-    println!("\n| client | allocations of a get | bytes | of a set | bytes |");
-    println!("|---|---:|---:|---:|---:|");
+    println!(
+        "\n| client | allocations of a get | bytes | of a set | bytes | of one of 100 gets | bytes |"
+    );
+    println!("|---|---:|---:|---:|---:|---:|---:|");
     for name in NAMES {
         let store = runtime.block_on(Store::connect(name, &server));
         runtime.block_on(async {
@@ -40,7 +43,11 @@ fn main() {
         };
         let get = calls(&|| runtime.block_on(store.get(&keys[0])));
         let set = calls(&|| runtime.block_on(store.set(&keys[1], &document)));
-        row(name, get, set);
+        let many = calls(&|| runtime.block_on(store.get_many(&keys[..MANY])));
+        row(
+            name,
+            &[get, set, (many.0 / MANY as u64, many.1 / MANY as u64)],
+        );
     }
 
     let encoded = Bytes::from(document.encode_to_vec());
@@ -50,16 +57,17 @@ fn main() {
         let counted = measure(|| (0..CALLS).for_each(|_| call()));
         (counted.count_total, counted.bytes_total)
     };
-    row("decoding or encoding alone", counts(&decode), counts(&encode));
+    row(
+        "decoding or encoding alone",
+        &[counts(&decode), counts(&encode)],
+    );
 }
 
-fn row(name: &str, get: (u64, u64), set: (u64, u64)) {
-    let each = |count: u64| count as f64 / CALLS as f64;
-    println!(
-        "| {name} | {:.1} | {:.0} | {:.1} | {:.0} |",
-        each(get.0),
-        each(get.1),
-        each(set.0),
-        each(set.1)
-    );
+fn row(name: &str, counts: &[(u64, u64)]) {
+    print!("| {name} |");
+    for (count, bytes) in counts {
+        let each = |total: &u64| *total as f64 / CALLS as f64;
+        print!(" {:.1} | {:.0} |", each(count), each(bytes));
+    }
+    println!();
 }

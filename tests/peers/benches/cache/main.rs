@@ -10,13 +10,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cqi_testkit::Redis;
+use tokio::task::JoinSet;
 
 use store::{Document, KEYS, NAMES, Names, SIZE, Store};
 
 const TASKS: usize = 64;
 const ROUNDS: usize = 15;
 const ROUND: Duration = Duration::from_millis(300);
-const SINGLES: usize = 1_000;
+const SINGLES: usize = 100;
 const MANY: usize = 100;
 
 #[derive(Clone, Copy)]
@@ -123,16 +124,26 @@ async fn compare(stores: &[Store], keys: &Arc<Vec<Names>>, operation: Operation,
     }
 }
 
-/// Compares one call for many values with as many calls, awaited in turn.
-async fn many(stores: Vec<Store>, keys: Arc<Vec<Names>>) {
-    println!("\n{MANY} gets by one task\n");
+/// Compares one call for many values with as many calls, awaited in turn, by one task beside others
+/// that get values all the time.
+async fn many(stores: &[Store], keys: &Arc<Vec<Names>>, others: usize) {
+    println!("\n{MANY} gets by one task, beside {others} others\n");
     println!("| client | one call | in turn | ratio |");
     println!("|---|---:|---:|---:|");
     for (name, store) in NAMES.iter().zip(stores) {
-        let keys = Arc::clone(&keys);
+        let mut beside = JoinSet::new();
+        for other in 0..others {
+            let (store, keys) = (store.clone(), Arc::clone(keys));
+            beside.spawn(async move {
+                for n in 0_usize.. {
+                    store.get(&keys[(other * 31 + n) % KEYS]).await;
+                }
+            });
+        }
+        let (store, keys) = (store.clone(), Arc::clone(keys));
         let times = tokio::spawn(async move {
-            let mut times = Vec::with_capacity(SINGLES / 10);
-            for begin in 0..SINGLES / 10 {
+            let mut times = Vec::with_capacity(SINGLES);
+            for begin in 0..SINGLES {
                 let keys = &keys[begin..begin + MANY];
                 let started = Instant::now();
                 store.get_many(keys).await;
@@ -168,7 +179,9 @@ async fn main() {
     for tasks in [TASKS, 1] {
         compare(&stores, &keys, Operation::Get, tasks).await;
     }
-    many(stores.clone(), Arc::clone(&keys)).await;
+    for others in [TASKS - 1, 0] {
+        many(&stores, &keys, others).await;
+    }
     for tasks in [TASKS, 1] {
         compare(&stores, &keys, Operation::Set, tasks).await;
     }

@@ -160,9 +160,18 @@ impl Store {
         let document = Document::new();
         for key in keys {
             match self {
-                Self::Cqi(cache) => cache.set(&key.key, &document, Ttl::Never).await.expect("set"),
+                Self::Cqi(cache) => cache
+                    .set(&key.key, &document, Ttl::Never)
+                    .await
+                    .expect("set"),
                 Self::Fred(client) => client
-                    .set::<(), _, _>(&*key.raw, document.encode_to_vec().as_slice(), None, None, false)
+                    .set::<(), _, _>(
+                        &*key.raw,
+                        document.encode_to_vec().as_slice(),
+                        None,
+                        None,
+                        false,
+                    )
                     .await
                     .expect("set"),
                 // Has the keys of fred.
