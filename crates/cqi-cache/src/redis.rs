@@ -157,6 +157,7 @@ impl Redis {
     }
 
     pub(crate) async fn close(&self) {
+        self.links.iter().for_each(Link::stop);
         for link in &self.links {
             link.close().await;
         }

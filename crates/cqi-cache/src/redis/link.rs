@@ -119,8 +119,13 @@ impl Link {
         self.shared.misled.notify_one();
     }
 
-    pub(super) async fn close(&self) {
+    /// Begins to close the connection.
+    pub(super) fn stop(&self) {
         self.stop.send_replace(true);
+    }
+
+    pub(super) async fn close(&self) {
+        self.stop();
         let task = || self.task.lock().unwrap_or_else(PoisonError::into_inner);
         let mut task = std::mem::take(&mut *task());
         // A supervisor that panicked has ended too.

@@ -59,10 +59,12 @@ pub(super) async fn supervise(
         let Some(failure) = ended else {
             let bound = shared.settings.command_timeout;
             shared.set(State::Closed);
-            if let Some(lane) = lane {
-                lane.close(bound).await;
-            }
-            connection.close(bound).await;
+            let lane = async {
+                if let Some(lane) = lane {
+                    lane.close(bound).await;
+                }
+            };
+            tokio::join!(lane, connection.close(bound));
             break;
         };
         seeker.notices.lost(&host, &failure);

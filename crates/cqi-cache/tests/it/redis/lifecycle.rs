@@ -76,7 +76,7 @@ async fn close_lets_calls_end_and_leaves_nothing() {
 #[tokio::test]
 async fn close_of_a_cache_whose_server_is_frozen_or_gone_has_a_bound() {
     let redis = Redis::start().await.unwrap();
-    let (proxy, config) = proxied(&redis, 1).await;
+    let (proxy, config) = proxied(&redis, 5).await;
     let tasks = Handle::current().metrics().num_alive_tasks();
     for refuse in [false, true] {
         proxy.pass();
