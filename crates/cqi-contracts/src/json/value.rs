@@ -85,7 +85,11 @@ impl<'de> Visitor<'de> for ObjectVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Struct, A::Error> {
         let inside = self.0.less()?;
         let mut fields = BTreeMap::new();
-        while let Some(name) = map.next_key()? {
+        while let Some(name) = map.next_key::<String>()? {
+            // Whoever reads the first and who reads the last would see different objects.
+            if fields.contains_key(&name) {
+                return Err(A::Error::custom(format_args!("duplicate name {name:?}")));
+            }
             fields.insert(name, map.next_value_seed(inside)?);
         }
         Ok(Struct { fields })

@@ -68,6 +68,20 @@ fn free_form_data_is_an_object() {
     }
 }
 
+#[test]
+fn a_name_may_be_there_once_at_every_depth() {
+    for json in [
+        r#"{"metadata":{"a":1,"a":2}}"#,
+        r#"{"metadata":{"it":[{"a":null,"\u0061":null}]}}"#,
+    ] {
+        let message = refused::<Asset>(json);
+        assert!(
+            message.starts_with("duplicate name \"a\" at line 1"),
+            "{message}"
+        );
+    }
+}
+
 /// Decoders of the binary form stop at a hundred levels: such an event would be poison to its consumers.
 #[test]
 fn what_could_not_be_decoded_again_is_refused() {
