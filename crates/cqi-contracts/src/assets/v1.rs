@@ -404,8 +404,8 @@ pub struct AssetRelationship {
     /// What the second is to the first.
     #[prost(enumeration = "RelationshipType", optional, tag = "4")]
     pub relationship_type: ::core::option::Option<i32>,
-    /// Units of the one for a unit of the other, a decimal such as `1.000000000000000000`; unset where
-    /// the rate is not fixed.
+    /// Units of one asset for a unit of the other, a decimal such as `1.000000000000000000`; unset where
+    /// the rate is not fixed. Which of the two is the unit the contract leaves open.
     #[prost(string, optional, tag = "5")]
     pub conversion_rate: ::core::option::Option<::prost::alloc::string::String>,
     /// Who makes the conversion: `Lido`, `Wormhole`. An open list.
