@@ -1,0 +1,1 @@
+//! Shares the partitions of a group among its members.

@@ -1,0 +1,1 @@
+//! Keeps one member in its group.
