@@ -3,3 +3,7 @@
 
 pub mod assignor;
 pub mod membership;
+mod partition;
+pub mod records;
+
+pub use partition::TopicPartition;
