@@ -49,6 +49,12 @@ impl Account {
         ))
     }
 
+    /// Says whether servers run as another user than the tests.
+    #[cfg(feature = "kafka")]
+    pub(crate) fn is_other(self) -> bool {
+        self.other
+    }
+
     /// Makes a file the server's.
     pub(crate) fn own(self, path: &Path) -> Result<()> {
         self.give(path)

@@ -28,6 +28,18 @@ impl Certificates {
         })
     }
 
+    /// Returns the root.
+    #[cfg(feature = "kafka")]
+    pub(crate) fn root(&self) -> &str {
+        &self.root
+    }
+
+    /// Returns the server's chain and key.
+    #[cfg(feature = "kafka")]
+    pub(crate) fn server(&self) -> (&str, &str) {
+        (&self.server.0, &self.server.1)
+    }
+
     /// Writes `ca.pem`, `server.pem`, `server.key`, `client.pem` and `client.key`.
     pub(crate) fn write(&self, supervisor: &Supervisor) -> Result<()> {
         supervisor.write("ca.pem", &self.root)?;

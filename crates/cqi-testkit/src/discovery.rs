@@ -36,6 +36,16 @@ pub(crate) const REDIS: Offer = Offer {
     },
 };
 
+#[cfg(feature = "kafka")]
+pub(crate) const KAFKA: Offer = Offer {
+    variable: "CQI_TEST_KAFKA_BROKERS",
+    service: Service {
+        name: "kafka",
+        url: "127.0.0.1:9092",
+        probe: crate::kafka::probe,
+    },
+};
+
 impl Offer {
     /// Returns the URL that the variable holds.
     pub(crate) fn by_variable(&self) -> Option<String> {

@@ -50,17 +50,25 @@ fn install_with(apt: &OsStr, package: &str) -> Result<()> {
         })
 }
 
+/// The Java that runs all versions of Kafka.
+#[cfg(feature = "kafka")]
+pub(crate) const JAVA: &str = "openjdk-17-jre-headless";
+
 /// Returns the error that says how to install a package.
 pub(crate) fn missing(package: &str) -> Error {
+    let mac = cfg!(target_os = "macos");
     let elsewhere = match package {
         "redis-server" => "redis",
+        "openjdk-17-jre-headless" if mac => "openjdk@17",
+        "openjdk-17-jre-headless" if is_alpine() => "openjdk17-jre-headless",
+        "openjdk-17-jre-headless" => "java-17-openjdk-headless",
         other => other,
     };
-    let line = if cfg!(target_os = "macos") {
+    let line = if mac {
         format!("brew install {elsewhere}")
     } else if is_debian() {
         format!("sudo apt-get install -y {package}")
-    } else if Path::new("/etc/alpine-release").exists() {
+    } else if is_alpine() {
         format!("sudo apk add {elsewhere}")
     } else {
         format!(
@@ -85,6 +93,10 @@ pub(crate) fn missing(package: &str) -> Error {
 
 fn is_debian() -> bool {
     Path::new("/etc/debian_version").exists()
+}
+
+fn is_alpine() -> bool {
+    Path::new("/etc/alpine-release").exists()
 }
 
 #[cfg(test)]

@@ -8,6 +8,8 @@ mod command;
 mod compose;
 mod discovery;
 mod install;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod percent;
 mod pgbouncer;
 mod postgres;
@@ -23,6 +25,9 @@ mod sweep;
 mod wait;
 
 pub use discovery::{Source, find_binaries};
+#[cfg(feature = "kafka")]
+#[cfg_attr(docsrs, doc(cfg(feature = "kafka")))]
+pub use kafka::{Kafka, KafkaBroker, KafkaBuilder, Listener};
 pub use pgbouncer::{Backend, PgBouncer, PgBouncerBuilder};
 pub use postgres::{Database, Postgres, PostgresBuilder};
 #[cfg(feature = "prometheus")]

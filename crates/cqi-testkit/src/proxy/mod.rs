@@ -80,6 +80,10 @@ impl ProxyBuilder {
     /// # Errors
     /// Those of the system, when it has no port, file descriptor or thread left.
     pub async fn start(self) -> Result<Proxy> {
+        self.launch()
+    }
+
+    pub(crate) fn launch(self) -> Result<Proxy> {
         let reserved = bind(SocketAddr::from(([127, 0, 0, 1], 0)));
         let reserved = reserved.context("reserve a port for the proxy")?;
         let addr = reserved

@@ -1,6 +1,10 @@
 //! Behaviour of the servers and of the proxy, through the public interface.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
 
+#[cfg(feature = "kafka")]
+mod kafka;
+#[cfg(feature = "kafka")]
+mod kafka_wire;
 mod pgbouncer;
 mod postgres;
 mod processes;

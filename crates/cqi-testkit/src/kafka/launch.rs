@@ -1,0 +1,291 @@
+//! The process of a broker.
+
+use std::time::Duration;
+
+use cqi_errors::{Error, Result};
+
+use super::admin::Brokers;
+use super::builder::Options;
+use super::distribution::Distribution;
+use super::listener::Listener;
+use super::properties;
+use crate::Proxy;
+use crate::postgres::free_port;
+use crate::supervisor::Supervisor;
+use crate::wait::{self, Deadline};
+
+/// How long brokers may take to start.
+pub(super) const START: Duration = Duration::from_secs(60);
+
+/// How long a tool of Kafka's may take.
+const TOOL: Duration = Duration::from_secs(60);
+
+/// The name of the broker's process.
+pub(super) const SERVER: &str = "server";
+
+/// The name of the broker's file of settings.
+pub(super) const FILE: &str = "server.properties";
+
+/// Options of the Java machine for a fast start and little memory.
+const FAST: [&str; 6] = [
+    "-Xms256m",
+    "-Xmx256m",
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",
+    "-XX:-UsePerfData",
+    "-Xshare:auto",
+];
+
+/// What writes the log: Maven's Kafka has SLF4J's simple logger, an unpacked one log4j 1 or 2.
+const LOG: [&str; 5] = [
+    "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+    "-Dorg.slf4j.simpleLogger.showDateTime=true",
+    "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS",
+    "-Dlog4j.configuration=file:log4j.properties",
+    "-Dlog4j2.configurationFile=log4j2.properties",
+];
+
+const LOG4J: &str = "\
+log4j.rootLogger=WARN, console
+log4j.appender.console=org.apache.log4j.ConsoleAppender
+log4j.appender.console.layout=org.apache.log4j.PatternLayout
+log4j.appender.console.layout.ConversionPattern=%d{ABSOLUTE} %p %c: %m%n
+";
+
+const LOG4J2: &str = "\
+appender.console.type=Console
+appender.console.name=console
+appender.console.layout.type=PatternLayout
+appender.console.layout.pattern=%d{ABSOLUTE} %p %c: %m%n
+rootLogger.level=WARN
+rootLogger.appenderRef.console.ref=console
+";
+
+/// Who keeps what brokers have agreed on.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Mode {
+    /// The brokers, which are controllers as well.
+    Raft,
+    /// ZooKeeper, at a port.
+    ZooKeeper(u16),
+}
+
+/// The place of a broker among others.
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) id: i32,
+    pub(super) controller: u16,
+    /// The first is for the other brokers and for the calls of the test.
+    pub(super) endpoints: Vec<Endpoint>,
+}
+
+/// A port of a broker.
+#[derive(Debug)]
+pub(super) struct Endpoint {
+    pub(super) name: &'static str,
+    pub(super) protocol: &'static str,
+    pub(super) port: u16,
+    pub(super) proxy: Option<Proxy>,
+}
+
+impl Endpoint {
+    /// Returns where clients go.
+    pub(super) fn address(&self) -> String {
+        let port = self.proxy.as_ref().map_or(self.port, Proxy::port);
+        format!("127.0.0.1:{port}")
+    }
+}
+
+impl Node {
+    /// Chooses ports, and puts proxies in front of them where they are wanted.
+    pub(super) fn plan(id: i32, options: &Options) -> Result<Self> {
+        let mut endpoints = Vec::new();
+        if options.proxied {
+            endpoints.push(Endpoint {
+                name: "INTERNAL",
+                protocol: Listener::Plaintext.name(),
+                port: free_port()?,
+                proxy: None,
+            });
+        }
+        let (tls, users) = (options.encrypts(), options.has_users());
+        let listeners = [
+            (true, Listener::Plaintext),
+            (tls, Listener::Ssl),
+            (users, Listener::SaslPlaintext),
+            (users && tls, Listener::SaslSsl),
+        ];
+        for (_, listener) in listeners.into_iter().filter(|(wanted, _)| *wanted) {
+            let port = free_port()?;
+            let proxy = match options.proxied {
+                true => Some(Proxy::to(("127.0.0.1", port)).launch()?),
+                false => None,
+            };
+            endpoints.push(Endpoint {
+                name: listener.name(),
+                protocol: listener.name(),
+                port,
+                proxy,
+            });
+        }
+        Ok(Self {
+            id,
+            controller: free_port()?,
+            endpoints,
+        })
+    }
+
+    /// Returns the port for the other brokers and for the calls of the test.
+    pub(super) fn internal(&self) -> &Endpoint {
+        &self.endpoints[0]
+    }
+
+    pub(super) fn endpoint(&self, listener: Listener) -> Option<&Endpoint> {
+        let mut endpoints = self.endpoints.iter();
+        endpoints.find(|endpoint| endpoint.name == listener.name())
+    }
+
+    pub(super) fn admin(&self) -> Brokers {
+        Brokers::local([self.internal().port])
+    }
+}
+
+/// Returns the command line of one of Kafka's programs.
+pub(super) fn java(
+    distribution: &Distribution,
+    options: &Options,
+    more: &[String],
+    arguments: &[&str],
+) -> Vec<String> {
+    let fast = || FAST.map(str::to_owned).to_vec();
+    let mut command = vec![distribution.java.program.display().to_string()];
+    command.extend(options.java.clone().unwrap_or_else(fast));
+    command.extend(LOG.map(str::to_owned));
+    command.extend_from_slice(more);
+    command.extend(["-cp".to_owned(), distribution.classpath.clone()]);
+    command.extend(arguments.iter().map(|&argument| argument.to_owned()));
+    command
+}
+
+/// Writes the files of a broker, and returns its command line.
+pub(super) fn prepare(
+    supervisor: &Supervisor,
+    distribution: &Distribution,
+    options: &Options,
+    (node, nodes): (&Node, &[Node]),
+    mode: Mode,
+) -> Result<Vec<String>> {
+    write(supervisor, options, (node, nodes), mode)?;
+    let training = distribution.training()?;
+    // An archive of classes belongs to the options that it was made with.
+    let archive = match options.java {
+        None => training.archive(),
+        Some(_) => Vec::new(),
+    };
+    if matches!(mode, Mode::Raft) {
+        let credentials = properties::credentials(options)?;
+        if credentials.is_empty() {
+            training.format(supervisor, node)?;
+        } else {
+            let credentials: Vec<String> = credentials
+                .into_iter()
+                .map(|(user, mechanism, password)| {
+                    format!("{mechanism}=[name={user},password={password}]")
+                })
+                .collect();
+            format(supervisor, distribution, &archive, &credentials)?;
+        }
+    }
+    let arguments = ["kafka.Kafka", FILE];
+    Ok(java(distribution, options, &archive, &arguments))
+}
+
+pub(super) fn write(
+    supervisor: &Supervisor,
+    options: &Options,
+    (node, nodes): (&Node, &[Node]),
+    mode: Mode,
+) -> Result<()> {
+    #[cfg(feature = "tls")]
+    if let Some(certificates) = &options.certificates {
+        certificates.write(supervisor)?;
+    }
+    supervisor.write("log4j.properties", LOG4J)?;
+    supervisor.write("log4j2.properties", LOG4J2)?;
+    supervisor.write(FILE, &properties::file(options, node, nodes, mode)?)?;
+    Ok(())
+}
+
+/// Makes the folder of the data with Kafka's tool.
+pub(super) fn format(
+    supervisor: &Supervisor,
+    distribution: &Distribution,
+    more: &[String],
+    credentials: &[String],
+) -> Result<()> {
+    let mut arguments = vec!["kafka.tools.StorageTool", "format"];
+    arguments.extend(["-t", "AAAAAAAAAAAAAAAAAAAAAQ", "-c", FILE]);
+    for credentials in credentials {
+        arguments.extend(["--add-scram", credentials]);
+    }
+    let command = java(distribution, &Options::default(), more, &arguments);
+    complete(supervisor, "format", &command)
+}
+
+/// Runs one of Kafka's tools to its end.
+pub(super) fn complete(supervisor: &Supervisor, name: &str, command: &[String]) -> Result<()> {
+    let command: Vec<&str> = command.iter().map(String::as_str).collect();
+    supervisor.complete(name, &command, TOOL)
+}
+
+/// Starts a process.
+pub(super) fn run(supervisor: &Supervisor, command: &[String]) -> Result<()> {
+    let command: Vec<&str> = command.iter().map(String::as_str).collect();
+    supervisor.run(SERVER, &command)
+}
+
+/// Waits until a broker answers and knows this many, with itself among them.
+pub(super) fn wait_until_ready(
+    supervisor: &Supervisor,
+    node: &Node,
+    count: usize,
+    deadline: Deadline,
+) -> Result<()> {
+    let admin = node.admin();
+    let outcome = wait::poll(deadline.remaining(), || match supervisor.exit(SERVER) {
+        Some(status) => Some(Err(Error::permanent(format!(
+            "Kafka ended with status {status} instead of starting; its log: {}",
+            supervisor.log_tail(SERVER)
+        )))),
+        // It may answer before the supervisor has noted which process it is.
+        None if supervisor.pid(SERVER).is_none() => None,
+        None => {
+            let brokers = admin.brokers().ok()?;
+            (brokers.len() >= count && brokers.contains(&node.id)).then_some(Ok(()))
+        }
+    });
+    outcome.unwrap_or_else(|| {
+        Err(Error::timeout(format!(
+            "Kafka's broker {} was not ready within {START:?}; its log: {}",
+            node.id,
+            supervisor.log_tail(SERVER)
+        )))
+    })
+}
+
+/// Says whether another process was faster to listen.
+pub(super) fn port_is_taken(error: &Error) -> bool {
+    let message = error.to_string();
+    message.contains("Address already in use") || message.contains("Failed to bind")
+}
+
+/// Waits until a process has ended.
+pub(super) fn wait_for_end(supervisor: &Supervisor, limit: Duration) -> Result<()> {
+    let ended = wait::poll(limit, || supervisor.exit(SERVER)).map(drop);
+    ended.ok_or_else(|| {
+        Error::timeout(format!(
+            "Kafka did not end within {limit:?}; its log: {}",
+            supervisor.log_tail(SERVER)
+        ))
+    })
+}
