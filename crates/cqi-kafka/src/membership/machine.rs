@@ -1,0 +1,416 @@
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::offsets::Offsets;
+use super::phase::{Coordinator, Identity, Phase, Then, Topics};
+use super::verdict::Verdict;
+use super::{Action, Change, Event, Request, RequestId, Response, RevocationId, Settings};
+use crate::TopicPartition;
+use crate::assignor::PartitionCounts;
+
+/// One member of a group; see the [module](super) for how to drive it.
+#[derive(Debug, Clone)]
+pub struct Membership {
+    pub(super) settings: Settings,
+    random: fastrand::Rng,
+    /// What the caller wants.
+    pub(super) topics: Topics,
+    pub(super) counts: PartitionCounts,
+    coordinator: Coordinator,
+    pub(super) identity: Identity,
+    pub(super) phase: Phase,
+    /// What the caller may work on, until it gave it back or lost it.
+    pub(super) owned: BTreeSet<TopicPartition>,
+    heartbeat: Heartbeat,
+    pub(super) offsets: Offsets,
+    poll_by: Duration,
+    /// In a row.
+    failures: u32,
+    last_id: u64,
+    pub(super) now: Duration,
+    out: Vec<Action>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Heartbeat {
+    due: Duration,
+    in_flight: Option<RequestId>,
+}
+
+impl Membership {
+    /// Creates a member that is in no group yet; the seed decides the jitter of its pauses.
+    #[must_use]
+    pub fn new(settings: Settings, seed: u64) -> Self {
+        Self {
+            settings,
+            random: fastrand::Rng::with_seed(seed),
+            topics: Topics::new(),
+            counts: PartitionCounts::new(),
+            coordinator: Coordinator::Unknown {
+                retry_at: Duration::ZERO,
+            },
+            identity: Identity::Stranger,
+            phase: Phase::Out,
+            owned: BTreeSet::new(),
+            heartbeat: Heartbeat::default(),
+            offsets: Offsets::default(),
+            poll_by: Duration::ZERO,
+            failures: 0,
+            last_id: 0,
+            now: Duration::ZERO,
+            out: Vec::new(),
+        }
+    }
+
+    /// Takes in what happened by `now`, and says what to do, in this order.
+    pub fn handle(&mut self, now: Duration, event: Event) -> Vec<Action> {
+        self.now = self.now.max(now);
+        match event {
+            Event::Tick => {}
+            Event::Subscribe(topics) => self.on_subscribe(topics),
+            Event::Polled => self.on_polled(),
+            Event::RevocationDone(id) => self.on_revocation_done(id),
+            Event::Commit { id, offsets } => self.on_commit(id, offsets),
+            Event::Topics(counts) => self.counts = counts,
+            Event::Response(id, response) => self.on_response(id, response),
+            Event::Failed(id) => self.on_failed(id),
+            Event::Close => self.on_close(),
+        }
+        self.drive();
+        std::mem::take(&mut self.out)
+    }
+
+    /// When to send the next [`Event::Tick`], if nothing else happens before.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Duration> {
+        if !self.is_active() {
+            return None;
+        }
+        let next = match (self.coordinator, &self.phase) {
+            (Coordinator::Unknown { retry_at }, _) => Some(retry_at),
+            (Coordinator::Finding(_), _) => None,
+            (Coordinator::Known(_), Phase::Waiting { until }) => Some(*until),
+            (Coordinator::Known(_), _) => {
+                let heartbeat = self.is_heartbeat_free().then_some(self.heartbeat.due);
+                heartbeat.into_iter().chain(self.offset_fetch_due()).min()
+            }
+        };
+        Some(next.map_or(self.poll_by, |next| next.min(self.poll_by)))
+    }
+
+    /// What the caller may work on at the moment.
+    #[must_use]
+    pub const fn owned(&self) -> &BTreeSet<TopicPartition> {
+        &self.owned
+    }
+
+    /// The id that the coordinator gave.
+    #[must_use]
+    pub fn member_id(&self) -> Option<&str> {
+        self.identity.id().map(AsRef::as_ref)
+    }
+
+    /// The generation that the member is in.
+    #[must_use]
+    pub const fn generation(&self) -> Option<i32> {
+        self.identity.generation()
+    }
+
+    /// The broker that the group lives at, if known.
+    #[must_use]
+    pub const fn coordinator(&self) -> Option<i32> {
+        match self.coordinator {
+            Coordinator::Known(node) => Some(node),
+            _ => None,
+        }
+    }
+
+    /// Whether the member is in a generation and nothing changes at the moment.
+    #[must_use]
+    pub const fn is_stable(&self) -> bool {
+        matches!(self.phase, Phase::Stable(_))
+    }
+
+    /// Sends what is due.
+    fn drive(&mut self) {
+        if self.is_active() && self.now >= self.poll_by {
+            self.leave();
+        }
+        if let Phase::Stable(joined) = &self.phase {
+            let outdated = |lead: &super::phase::Lead| lead.is_outdated(&self.counts);
+            if joined.topics != self.topics || joined.lead.as_ref().is_some_and(outdated) {
+                self.rejoin();
+            }
+        }
+        if !self.is_active() {
+            return;
+        }
+        match self.coordinator {
+            Coordinator::Unknown { retry_at } if retry_at <= self.now => self.find(),
+            Coordinator::Known(_) => {
+                match self.phase {
+                    Phase::Waiting { until } if until <= self.now => self.join(),
+                    _ if self.is_heartbeat_free() && self.heartbeat.due <= self.now => self.beat(),
+                    _ => {}
+                }
+                if self.offset_fetch_due().is_some_and(|due| due <= self.now) {
+                    self.fetch_offsets();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn on_subscribe(&mut self, topics: Topics) {
+        if matches!(self.phase, Phase::Closed | Phase::Leaving { .. }) {
+            return;
+        }
+        self.say(Action::Watch(topics.clone()));
+        self.topics = topics;
+        self.on_polled();
+        if self.topics.is_empty() {
+            match self.phase {
+                Phase::Stable(_) if !self.owned.is_empty() => {
+                    self.revoke(self.owned.clone(), Then::Leave);
+                }
+                // The partitions under revocation are not all: the rest follows.
+                Phase::Revoking { ref mut then, .. } => *then = Then::Leave,
+                _ if self.is_active() => self.leave(),
+                _ => {}
+            }
+        }
+    }
+
+    pub(super) fn renew_poll(&mut self) {
+        self.poll_by = self.now + self.settings.max_poll_interval;
+    }
+
+    fn on_polled(&mut self) {
+        self.renew_poll();
+        if matches!(self.phase, Phase::Out) && !self.topics.is_empty() {
+            self.phase = Phase::Waiting { until: self.now };
+        }
+    }
+
+    fn on_close(&mut self) {
+        match self.phase {
+            Phase::Closed | Phase::Leaving { .. } => return,
+            _ => {}
+        }
+        self.topics.clear();
+        if !self.owned.is_empty() {
+            let id = RevocationId(self.next_id());
+            let partitions = self.disown();
+            self.say(Action::Notify(Change::Revoked { id, partitions }));
+        }
+        self.phase = match self.send_leave() {
+            Some(request) => Phase::Leaving { request },
+            None => {
+                self.say(Action::Closed);
+                Phase::Closed
+            }
+        };
+    }
+
+    fn on_response(&mut self, id: RequestId, response: Response) {
+        match response {
+            Response::FindCoordinator { code, node } => self.on_found(id, code, node),
+            Response::Heartbeat { code } => self.on_heartbeat(id, code),
+            Response::LeaveGroup { .. } => self.on_left(id),
+            Response::OffsetCommit { codes } => self.on_committed(id, &codes),
+            Response::OffsetFetch { code, offsets } => self.on_offsets(id, code, offsets),
+            Response::SyncGroup { code, assignment } => self.on_synced(id, code, &assignment),
+            joined @ Response::JoinGroup { .. } => self.on_joined(id, joined),
+        }
+    }
+
+    /// A request without an answer casts doubt on the coordinator; nothing is given up for it.
+    fn on_failed(&mut self, id: RequestId) {
+        if self.coordinator == Coordinator::Finding(id) {
+            let retry_at = self.now + self.pause();
+            self.coordinator = Coordinator::Unknown { retry_at };
+        } else if self.heartbeat.in_flight == Some(id) {
+            self.heartbeat.in_flight = None;
+            self.find_again();
+        } else if self.is_joining_by(id) {
+            self.find_again();
+            self.wait(Duration::ZERO);
+        } else if self.fail_offsets(id) {
+            self.find_again();
+        }
+        self.on_left(id);
+    }
+
+    fn on_found(&mut self, id: RequestId, code: i16, node: i32) {
+        if self.coordinator != Coordinator::Finding(id) {
+            return;
+        }
+        match Verdict::of(code) {
+            Verdict::Fine => {
+                self.coordinator = Coordinator::Known(node);
+                self.heartbeat.due = self.now;
+            }
+            Verdict::Fatal => self.fail("FindCoordinator", code),
+            _ => self.on_failed(id),
+        }
+    }
+
+    fn on_heartbeat(&mut self, id: RequestId, code: i16) {
+        if self.heartbeat.in_flight != Some(id) {
+            return;
+        }
+        self.heartbeat.in_flight = None;
+        match Verdict::of(code) {
+            Verdict::Fine => self.failures = 0,
+            // While syncing, the answer to that says the same.
+            Verdict::Rejoin if self.is_stable() => self.rejoin(),
+            Verdict::Rejoin => {}
+            Verdict::FindAgain => self.find_again(),
+            Verdict::Expelled { keep_id } => self.expelled(keep_id),
+            Verdict::Retry | Verdict::MemberIdRequired => {
+                self.say(Action::Warn {
+                    api: "Heartbeat",
+                    code,
+                });
+                self.heartbeat.due = self.now + self.pause();
+            }
+            Verdict::Fatal => self.fail("Heartbeat", code),
+        }
+    }
+
+    fn on_left(&mut self, id: RequestId) {
+        if matches!(self.phase, Phase::Leaving { request } if request == id) {
+            self.phase = Phase::Closed;
+            self.say(Action::Closed);
+        }
+    }
+
+    fn find(&mut self) {
+        let group = Arc::clone(&self.settings.group);
+        let timeout = self.settings.request_timeout;
+        let id = self.send(None, Request::FindCoordinator { group }, timeout);
+        self.coordinator = Coordinator::Finding(id);
+    }
+
+    /// Keeps what is owned: the group may be unchanged behind its new coordinator.
+    pub(super) fn find_again(&mut self) {
+        if let Coordinator::Known(_) = self.coordinator {
+            let retry_at = self.now + self.pause();
+            self.coordinator = Coordinator::Unknown { retry_at };
+        }
+    }
+
+    fn beat(&mut self) {
+        let Identity::Member { id, generation } = self.identity.clone() else {
+            return;
+        };
+        self.heartbeat.due = self.now + self.settings.heartbeat_interval;
+        let request = Request::Heartbeat {
+            generation,
+            member_id: id,
+            instance_id: self.settings.instance_id.clone(),
+        };
+        let timeout = self
+            .settings
+            .request_timeout
+            .min(self.settings.session_timeout);
+        self.heartbeat.in_flight = Some(self.ask(request, timeout));
+    }
+
+    /// Forgets the heartbeat of the last generation: its late answer means nothing.
+    pub(super) fn reset_heartbeat(&mut self) {
+        self.heartbeat = Heartbeat {
+            due: self.now + self.settings.heartbeat_interval,
+            in_flight: None,
+        };
+    }
+
+    /// Gives the place up without waiting; the caller's next poll asks for another.
+    pub(super) fn leave(&mut self) {
+        self.lose();
+        self.send_leave();
+        self.reset_heartbeat();
+        self.phase = Phase::Out;
+    }
+
+    /// Static members keep their place until the session ends, as in the Java client.
+    fn send_leave(&mut self) -> Option<RequestId> {
+        let identity = std::mem::replace(&mut self.identity, Identity::Stranger);
+        let member_id = Arc::clone(identity.id()?);
+        if self.settings.is_static() || self.coordinator().is_none() {
+            return None;
+        }
+        let timeout = self.settings.request_timeout;
+        Some(self.ask(Request::LeaveGroup { member_id }, timeout))
+    }
+
+    pub(super) fn fail(&mut self, api: &'static str, code: i16) {
+        self.lose();
+        self.topics.clear();
+        self.identity = Identity::Stranger;
+        self.phase = Phase::Closed;
+        self.say(Action::Failed { api, code });
+    }
+
+    pub(super) fn ask(&mut self, request: Request, timeout: Duration) -> RequestId {
+        self.send(self.coordinator(), request, timeout)
+    }
+
+    fn send(&mut self, to: Option<i32>, request: Request, timeout: Duration) -> RequestId {
+        let id = RequestId(self.next_id());
+        self.say(Action::Send {
+            id,
+            to,
+            request,
+            timeout,
+        });
+        id
+    }
+
+    pub(super) fn say(&mut self, action: Action) {
+        self.out.push(action);
+    }
+
+    pub(super) const fn next_id(&mut self) -> u64 {
+        self.last_id += 1;
+        self.last_id
+    }
+
+    pub(super) const fn succeeded(&mut self) {
+        self.failures = 0;
+    }
+
+    /// Lets the first refusal pass; a broker that refuses forever must not be asked in a loop.
+    pub(super) fn pause_if_repeated(&mut self) -> Duration {
+        if self.failures == 0 {
+            self.failures = 1;
+            return Duration::ZERO;
+        }
+        self.pause()
+    }
+
+    /// Doubles with each failure in a row.
+    pub(super) fn pause(&mut self) -> Duration {
+        let factor = 1_u32 << self.failures.min(16);
+        self.failures += 1;
+        let pause = self.settings.backoff.saturating_mul(factor);
+        let jitter = 0.8 + 0.4 * self.random.f64();
+        pause.min(self.settings.max_backoff).mul_f64(jitter)
+    }
+
+    const fn is_active(&self) -> bool {
+        !matches!(
+            self.phase,
+            Phase::Out | Phase::Leaving { .. } | Phase::Closed
+        )
+    }
+
+    const fn is_heartbeat_free(&self) -> bool {
+        self.heartbeat.in_flight.is_none()
+            && matches!(
+                self.phase,
+                Phase::Syncing { .. } | Phase::Stable(_) | Phase::Revoking { .. }
+            )
+    }
+}

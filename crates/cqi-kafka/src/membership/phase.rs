@@ -1,0 +1,111 @@
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{RequestId, RevocationId};
+use crate::TopicPartition;
+use crate::assignor::PartitionCounts;
+
+pub(super) type Topics = BTreeSet<Arc<str>>;
+
+/// Where the member stands.
+#[derive(Debug, Clone)]
+pub(super) enum Phase {
+    /// In no group: nothing is subscribed, or the caller stopped polling.
+    Out,
+    /// About to join.
+    Waiting {
+        until: Duration,
+    },
+    Joining {
+        request: RequestId,
+        topics: Topics,
+    },
+    Syncing {
+        request: RequestId,
+        joined: Joined,
+    },
+    /// In the generation, at work.
+    Stable(Joined),
+    /// In the generation; the caller finishes its work on these partitions.
+    Revoking {
+        id: RevocationId,
+        partitions: BTreeSet<TopicPartition>,
+        then: Then,
+    },
+    Leaving {
+        request: RequestId,
+    },
+    Closed,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Then {
+    Rejoin,
+    Leave,
+}
+
+/// What a generation was formed on; when it is no longer true, the member joins again.
+#[derive(Debug, Clone)]
+pub(super) struct Joined {
+    /// What this member subscribed to.
+    pub(super) topics: Topics,
+    /// What the leader knew.
+    pub(super) lead: Option<Lead>,
+}
+
+/// What a leader watches for its group.
+#[derive(Debug, Clone)]
+pub(super) struct Lead {
+    pub(super) topics: Topics,
+    pub(super) counts: PartitionCounts,
+}
+
+impl Lead {
+    pub(super) fn new(topics: Topics, known: &PartitionCounts) -> Self {
+        let counts = Self::relevant(&topics, known);
+        Self { topics, counts }
+    }
+
+    pub(super) fn is_outdated(&self, known: &PartitionCounts) -> bool {
+        Self::relevant(&self.topics, known) != self.counts
+    }
+
+    fn relevant(topics: &Topics, known: &PartitionCounts) -> PartitionCounts {
+        let watched = known.iter().filter(|(topic, _)| topics.contains(*topic));
+        watched
+            .map(|(topic, &count)| (Arc::clone(topic), count))
+            .collect()
+    }
+}
+
+/// Who the member is to its coordinator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Identity {
+    Stranger,
+    Named(Arc<str>),
+    Member { id: Arc<str>, generation: i32 },
+}
+
+impl Identity {
+    pub(super) const fn id(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Stranger => None,
+            Self::Named(id) | Self::Member { id, .. } => Some(id),
+        }
+    }
+
+    pub(super) const fn generation(&self) -> Option<i32> {
+        match self {
+            Self::Member { generation, .. } => Some(*generation),
+            _ => None,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Coordinator {
+    Unknown { retry_at: Duration },
+    Finding(RequestId),
+    Known(i32),
+}
