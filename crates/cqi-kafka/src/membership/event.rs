@@ -32,7 +32,8 @@ pub enum Event {
     Response(RequestId, Response),
     /// No answer will come: no connection, a broken one, or the timeout.
     Failed(RequestId),
-    /// The caller is done, with its last commit too.
+    /// The caller is done with all partitions, and with its last commit: leave at once, without
+    /// another notification about partitions.
     Close,
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::offsets::Offsets;
 use super::phase::{Coordinator, Identity, Phase, Then, Topics};
 use super::verdict::Verdict;
-use super::{Action, Change, Event, Request, RequestId, Response, RevocationId, Settings};
+use super::{Action, Event, Request, RequestId, Response, Settings};
 use crate::TopicPartition;
 use crate::assignor::PartitionCounts;
 
@@ -199,11 +199,7 @@ impl Membership {
             _ => {}
         }
         self.topics.clear();
-        if !self.owned.is_empty() {
-            let id = RevocationId(self.next_id());
-            let partitions = self.disown();
-            self.say(Action::Notify(Change::Revoked { id, partitions }));
-        }
+        self.disown();
         self.phase = match self.send_leave() {
             Some(request) => Phase::Leaving { request },
             None => {
