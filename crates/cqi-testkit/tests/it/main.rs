@@ -4,6 +4,12 @@
 #[cfg(feature = "kafka")]
 mod kafka;
 #[cfg(feature = "kafka")]
+mod kafka_groups;
+#[cfg(feature = "kafka")]
+mod kafka_listeners;
+#[cfg(feature = "kafka")]
+mod kafka_processes;
+#[cfg(feature = "kafka")]
 mod kafka_wire;
 mod pgbouncer;
 mod postgres;

@@ -39,6 +39,8 @@ async fn holder() {
             server.freeze().unwrap();
             (server.url(), Box::new(server))
         }
+        #[cfg(feature = "kafka")]
+        other if other.starts_with("kafka") => crate::kafka_processes::hold(other).await,
         other => crate::redis_processes::hold(other).await.unwrap(),
     };
     println!("\nholds {url}");
@@ -98,6 +100,7 @@ pub(crate) fn command(what: &str, folder: &Path) -> Command {
         .env("NEXTEST_RUN_ID", "run-of-processes")
         .env_remove("CQI_TEST_POSTGRES_URL")
         .env_remove("CQI_TEST_REDIS_URL")
+        .env_remove("CQI_TEST_KAFKA_BROKERS")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null());
