@@ -167,7 +167,7 @@ impl KafkaBuilder {
             self.options.certificates = Some(certificates);
         }
         let distribution = Distribution::find(self.version.as_deref())?;
-        Kafka::launch(distribution, self.options)
+        Kafka::launch(&distribution, &self.options)
     }
 }
 

@@ -6,7 +6,7 @@ use cqi_errors::{Error, Result};
 use super::admin::Brokers;
 use super::broker::KafkaBroker;
 use super::builder::{KafkaBuilder, Options};
-use super::distribution::Distribution;
+use super::distribution::{Distribution, NEWEST, OLDEST};
 use super::launch::{self, Mode, Node, START};
 use super::listener::Listener;
 use super::shared;
@@ -87,16 +87,32 @@ impl Kafka {
         blocking(move || shared::of_run(Some(&version))).await
     }
 
+    /// Returns the versions that a suite is to run on: those in `CQI_TEST_KAFKA_VERSIONS`, with commas
+    /// between, else the oldest and the newest that are known to work, 3.0.2 and 4.3.0.
+    #[must_use]
+    pub fn versions() -> Vec<String> {
+        let named = std::env::var("CQI_TEST_KAFKA_VERSIONS").unwrap_or_default();
+        let named = named.split(',').map(str::trim);
+        let named: Vec<String> = named
+            .filter(|version| !version.is_empty())
+            .map(str::to_owned)
+            .collect();
+        match named.is_empty() {
+            true => [OLDEST, NEWEST].map(str::to_owned).into(),
+            false => named,
+        }
+    }
+
     /// Says what brokers of one's own are to be like.
     pub fn builder() -> KafkaBuilder {
         KafkaBuilder::default()
     }
 
     /// Starts brokers of one's own.
-    pub(super) fn launch(distribution: Distribution, options: Options) -> Result<Self> {
+    pub(super) fn launch(distribution: &Distribution, options: &Options) -> Result<Self> {
         let deadline = Deadline::after(START);
         loop {
-            match start(&distribution, &options) {
+            match start(distribution, options) {
                 Err(error) if launch::port_is_taken(&error) && !deadline.passed() => {}
                 outcome => return outcome,
             }

@@ -17,6 +17,9 @@ use crate::discovery::find_tool;
 /// The version that is started where none is asked for.
 pub(super) const NEWEST: &str = "4.3.0";
 
+/// The oldest version that is known to work.
+pub(super) const OLDEST: &str = "3.0.2";
+
 /// How long a download may take.
 const DOWNLOAD: Duration = Duration::from_secs(600);
 

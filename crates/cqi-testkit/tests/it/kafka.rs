@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use cqi_errors::Kind;
 use cqi_testkit::Kafka;
-use tokio::time::Instant;
 
 /// Makes a test for each version of a function that takes one.
 macro_rules! each_version {
@@ -33,17 +32,16 @@ each_version! {
 }
 
 async fn a_version_starts_and_has_topics(version: &str) {
-    let began = Instant::now();
     let kafka = Kafka::builder()
         .version(version)
         .private()
         .start()
         .await
         .unwrap();
-    println!("{version}: ready after {:?}", began.elapsed());
     assert_eq!(kafka.version(), Some(version));
     assert_eq!(kafka.controller().await.unwrap(), 1, "{version}");
-    assert_eq!(kafka.broker(1).log(), "", "{version}");
+    let log = kafka.broker(1).log();
+    assert!(!log.contains("ERROR"), "{log}");
 
     let topic = kafka.topic("orders", 3).await.unwrap();
     assert!(topic.starts_with("orders-"), "{topic}");
@@ -85,9 +83,7 @@ async fn a_killed_broker_comes_back_with_its_topics(version: &str) {
     broker.kill().unwrap();
     assert_eq!(broker.freeze().unwrap_err().kind(), Kind::Conflict);
     kafka.leader(&topic, 0).await.unwrap_err();
-    let began = Instant::now();
     broker.restart().await.unwrap();
-    println!("{version}: back after {:?}", began.elapsed());
     assert_eq!(kafka.bootstrap(), bootstrap);
     led(&kafka, &topic).await;
     broker.stop().unwrap();
@@ -155,11 +151,11 @@ async fn the_tests_of_a_run_share_a_broker() {
 
 #[tokio::test]
 async fn many_start_at_once() {
-    let start = || tokio::spawn(Kafka::builder().private().start());
-    let started = [start(), start(), start(), start()];
+    let start = || Kafka::builder().private().start();
+    let (one, two, three, four) = tokio::join!(start(), start(), start(), start());
     let mut all = std::collections::HashSet::new();
-    for kafka in started {
-        let kafka = kafka.await.unwrap().unwrap();
+    for kafka in [one, two, three, four] {
+        let kafka = kafka.unwrap();
         assert!(all.insert(kafka.bootstrap()));
         kafka.topic("one", 1).await.unwrap();
     }

@@ -41,7 +41,8 @@ async fn users_log_in(version: &str) {
             answer.starts_with("r=nonce") && answer.contains(",i="),
             "{answer}"
         );
-        metadata.unwrap_err();
+        // Kafka wants the second message; some versions say so in an answer without brokers.
+        assert!(metadata.is_err() || metadata.unwrap().is_empty());
         login(mechanism, "n,,n=eve,r=nonce").unwrap_err();
     }
     let mut stream = connect(&address).unwrap();
@@ -49,7 +50,8 @@ async fn users_log_in(version: &str) {
     // Users outlive their broker.
     kafka.broker(1).kill().unwrap();
     kafka.broker(1).restart().await.unwrap();
-    login("SCRAM-SHA-256", "n,,n=bob,r=nonce").unwrap();
+    let (answer, _) = login("SCRAM-SHA-256", "n,,n=bob,r=nonce").unwrap();
+    assert!(answer.starts_with("r=nonce"), "{answer}");
 }
 
 #[cfg(feature = "tls")]
