@@ -2,7 +2,7 @@ use bytes::{Bytes, BytesMut};
 use cqi_errors::{Error, Result};
 
 use super::header::{CRC_AT, CRC_FROM, LEN, LOG_OVERHEAD};
-use super::{BatchHeader, Compression, Producer, varint};
+use super::{BatchHeader, Compression, NewRecord, Producer, varint};
 
 /// How a [`BatchBuilder`] writes.
 #[derive(Clone, Debug)]
@@ -25,41 +25,6 @@ impl Default for BatchOptions {
             max_bytes: 1 << 20,
         }
     }
-}
-
-/// One record to write, borrowed from the caller.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct NewRecord<'a> {
-    /// Milliseconds since 1970.
-    pub timestamp: i64,
-    /// The key, `None` for null.
-    pub key: Option<&'a [u8]>,
-    /// The value, `None` for null.
-    pub value: Option<&'a [u8]>,
-    /// The headers, in order; keys may repeat.
-    pub headers: &'a [NewHeader<'a>],
-}
-
-impl NewRecord<'_> {
-    /// Starts a record of nulls at a time.
-    #[must_use]
-    pub const fn at(timestamp: i64) -> Self {
-        Self {
-            timestamp,
-            key: None,
-            value: None,
-            headers: &[],
-        }
-    }
-}
-
-/// One header to write.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct NewHeader<'a> {
-    /// The key.
-    pub key: &'a str,
-    /// The value, `None` for null.
-    pub value: Option<&'a [u8]>,
 }
 
 /// What became of a record given to [`BatchBuilder::push`].
@@ -143,7 +108,7 @@ impl BatchBuilder {
         };
         // Neither is negative.
         let timestamp_delta = record.timestamp - base;
-        let body = body_len(record, timestamp_delta, self.count);
+        let body = record.body_len(timestamp_delta, self.count);
         let size = varint::len(body as i64) + body;
         let limit = self.options.max_bytes.min(i32::MAX as usize);
         if size > limit.saturating_sub(self.buffer.len()) {
@@ -160,7 +125,7 @@ impl BatchBuilder {
         }
         self.base_timestamp = base;
         self.max_timestamp = self.max_timestamp.max(record.timestamp);
-        write(&mut self.buffer, body, record, timestamp_delta, self.count);
+        record.write(&mut self.buffer, body, timestamp_delta, self.count);
         self.count += 1;
         Ok(Pushed::At(self.count - 1))
     }
@@ -255,48 +220,4 @@ impl EncodedBatch {
 fn seal(batch: &mut [u8]) {
     let crc = crc32c::crc32c(&batch[CRC_FROM..]);
     batch[CRC_AT..CRC_FROM].copy_from_slice(&crc.to_be_bytes());
-}
-
-/// The size of a record after its length ("Record" in the message format).
-fn body_len(record: &NewRecord<'_>, timestamp_delta: i64, offset_delta: i32) -> usize {
-    let nullable = |bytes: Option<&[u8]>| match bytes {
-        Some(bytes) => varint::len(bytes.len() as i64) + bytes.len(),
-        None => 1,
-    };
-    let header =
-        |header: &NewHeader<'_>| nullable(Some(header.key.as_bytes())) + nullable(header.value);
-    1 + varint::len(timestamp_delta)
-        + varint::len(i64::from(offset_delta))
-        + nullable(record.key)
-        + nullable(record.value)
-        + varint::len(record.headers.len() as i64)
-        + record.headers.iter().map(header).sum::<usize>()
-}
-
-fn write(
-    out: &mut Vec<u8>,
-    body: usize,
-    record: &NewRecord<'_>,
-    timestamp_delta: i64,
-    offset_delta: i32,
-) {
-    let nullable = |out: &mut Vec<u8>, bytes: Option<&[u8]>| match bytes {
-        Some(bytes) => {
-            varint::put(out, bytes.len() as i64);
-            out.extend_from_slice(bytes);
-        }
-        None => varint::put(out, -1),
-    };
-    varint::put(out, body as i64);
-    // The attributes, which have no meaning yet.
-    out.push(0);
-    varint::put(out, timestamp_delta);
-    varint::put(out, i64::from(offset_delta));
-    nullable(out, record.key);
-    nullable(out, record.value);
-    varint::put(out, record.headers.len() as i64);
-    for header in record.headers {
-        nullable(out, Some(header.key.as_bytes()));
-        nullable(out, header.value);
-    }
 }

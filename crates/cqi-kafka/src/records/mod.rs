@@ -34,15 +34,17 @@ mod control;
 mod fetched;
 mod header;
 mod iter;
+mod new_record;
 mod record;
 mod varint;
 
 pub use batch::Batch;
 pub use batches::Batches;
-pub use builder::{BatchBuilder, BatchOptions, EncodedBatch, NewHeader, NewRecord, Pushed};
+pub use builder::{BatchBuilder, BatchOptions, EncodedBatch, Pushed};
 pub use compression::{Compression, Decompressor};
 pub use control::Marker;
 pub use fetched::{AbortedTransaction, FetchedRecords};
 pub use header::{BatchHeader, Producer, TimestampType};
 pub use iter::Records;
+pub use new_record::{NewHeader, NewRecord};
 pub use record::{Header, Headers, Record};

@@ -1,5 +1,15 @@
 //! What the crate does, seen from outside.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests may panic"
+)]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests measure wall time and spawn what they join"
+)]
+
 mod assignor;
 mod model;
 mod records;

@@ -1,4 +1,4 @@
-use cqi_kafka::records::{AbortedTransaction, Decompressor, FetchedRecords};
+use cqi_kafka::records::{AbortedTransaction, Decompressor, FetchedRecords, Record};
 
 use super::{drain, golden};
 
@@ -13,7 +13,7 @@ fn transactions(offset: i64) -> FetchedRecords {
 
 fn offsets(fetched: FetchedRecords) -> (Vec<i64>, i64) {
     let (records, next) = drain(fetched);
-    (records.iter().map(|record| record.offset()).collect(), next)
+    (records.iter().map(Record::offset).collect(), next)
 }
 
 #[test]

@@ -1,6 +1,6 @@
 use std::fmt::Write;
 
-use cqi_kafka::records::{Batches, Decompressor, FetchedRecords, Marker, TimestampType};
+use cqi_kafka::records::{Batches, Decompressor, FetchedRecords, Marker, Record, TimestampType};
 
 use super::{drain, golden, golden_text};
 
@@ -98,7 +98,7 @@ fn a_compacted_tail_is_passed_over() {
         13,
         Decompressor::default(),
     ));
-    let offsets: Vec<_> = records.iter().map(|record| record.offset()).collect();
+    let offsets: Vec<_> = records.iter().map(Record::offset).collect();
     assert_eq!((offsets.as_slice(), next), (&[17][..], 30));
     assert_eq!(
         drain(FetchedRecords::new(

@@ -32,7 +32,10 @@ fn swallow(bytes: &Bytes, check_crcs: bool) {
             for record in &mut fetched {
                 steps += 1;
                 if let Ok(record) = record {
-                    steps += record.headers().map(|header| header.name().len()).count();
+                    for header in record.headers() {
+                        steps += 1;
+                        let _ = header.name();
+                    }
                     assert!(record.offset() >= at);
                     at = record.offset();
                 }
@@ -153,7 +156,7 @@ fn bomb(codec: Compression, size: usize) -> Bytes {
             batch = encoder.finish().unwrap();
         }
         Compression::Snappy => {
-            batch.extend(snap::raw::Encoder::new().compress_vec(&zeros).unwrap())
+            batch.extend(snap::raw::Encoder::new().compress_vec(&zeros).unwrap());
         }
         Compression::Lz4 => {
             let mut encoder = lz4_flex::frame::FrameEncoder::new(batch);
