@@ -11,6 +11,10 @@ use crate::TopicPartition;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId(pub(super) u64);
 
+/// Ties what is known of topics to the wish to know it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WatchId(pub(super) u64);
+
 /// Ties the caller's `RevocationDone` to a revocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RevocationId(pub(super) u64);
@@ -45,8 +49,14 @@ pub enum Action {
         /// Whether the broker has all of its offsets.
         outcome: Result<(), CommitError>,
     },
-    /// Keeps the partition counts of these topics fresh, and reports them in `Event::Topics`.
-    Watch(BTreeSet<Arc<str>>),
+    /// Asks for the partition counts of these topics, instead of those before, and keeps them
+    /// fresh: `Event::Topics` reports them at least once. A leader waits for that.
+    Watch {
+        /// Comes back in `Event::Topics`.
+        id: WatchId,
+        /// The topics; those that do not exist may come later.
+        topics: BTreeSet<Arc<str>>,
+    },
     /// A refusal worth a line in the log; the member goes on by itself.
     Warn {
         /// The request that was refused.

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Offset, RequestId, RevocationId};
+use super::{Offset, RequestId, RevocationId, WatchId};
 use crate::TopicPartition;
 use crate::assignor::PartitionCounts;
 
@@ -26,8 +26,13 @@ pub enum Event {
         /// By partition; all must be owned.
         offsets: BTreeMap<TopicPartition, Offset>,
     },
-    /// The whole of what is known of the watched topics that exist.
-    Topics(PartitionCounts),
+    /// What the brokers say of the watched topics; those that do not exist are left out.
+    Topics {
+        /// From `Action::Watch`; an older one is ignored.
+        watch: WatchId,
+        /// All of them, changed or not.
+        counts: PartitionCounts,
+    },
     /// A broker answered; an answer to what is no longer asked is ignored.
     Response(RequestId, Response),
     /// No answer will come: no connection, a broken one, or the timeout.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::offsets::Offsets;
 use super::phase::{Coordinator, Identity, Phase, Then, Topics};
 use super::verdict::Verdict;
-use super::{Action, Event, Request, RequestId, Response, Settings};
+use super::{Action, Event, Request, RequestId, Response, Settings, WatchId};
 use crate::TopicPartition;
 use crate::assignor::PartitionCounts;
 
@@ -17,6 +17,7 @@ pub struct Membership {
     /// What the caller wants.
     pub(super) topics: Topics,
     pub(super) counts: PartitionCounts,
+    watch: WatchId,
     coordinator: Coordinator,
     pub(super) identity: Identity,
     pub(super) phase: Phase,
@@ -47,6 +48,7 @@ impl Membership {
             random: fastrand::Rng::with_seed(seed),
             topics: Topics::new(),
             counts: PartitionCounts::new(),
+            watch: WatchId(0),
             coordinator: Coordinator::Unknown {
                 retry_at: Duration::ZERO,
             },
@@ -66,13 +68,17 @@ impl Membership {
     /// Takes in what happened by `now`, and says what to do, in this order.
     pub fn handle(&mut self, now: Duration, event: Event) -> Vec<Action> {
         self.now = self.now.max(now);
+        if self.is_active() && self.now >= self.poll_by {
+            self.leave();
+        }
         match event {
             Event::Tick => {}
             Event::Subscribe(topics) => self.on_subscribe(topics),
             Event::Polled => self.on_polled(),
             Event::RevocationDone(id) => self.on_revocation_done(id),
             Event::Commit { id, offsets } => self.on_commit(id, offsets),
-            Event::Topics(counts) => self.counts = counts,
+            Event::Topics { watch, counts } if watch == self.watch => self.on_topics(counts),
+            Event::Topics { .. } => {}
             Event::Response(id, response) => self.on_response(id, response),
             Event::Failed(id) => self.on_failed(id),
             Event::Close => self.on_close(),
@@ -134,9 +140,6 @@ impl Membership {
 
     /// Sends what is due.
     fn drive(&mut self) {
-        if self.is_active() && self.now >= self.poll_by {
-            self.leave();
-        }
         if let Phase::Stable(joined) = &self.phase {
             let outdated = |lead: &super::phase::Lead| lead.is_outdated(&self.counts);
             if joined.topics != self.topics || joined.lead.as_ref().is_some_and(outdated) {
@@ -166,8 +169,11 @@ impl Membership {
         if matches!(self.phase, Phase::Closed | Phase::Leaving { .. }) {
             return;
         }
-        self.say(Action::Watch(topics.clone()));
-        self.topics = topics;
+        if self.topics != topics {
+            let watched = &topics | &self.led();
+            self.topics = topics;
+            self.watch(watched);
+        }
         self.on_polled();
         if self.topics.is_empty() {
             match self.phase {
@@ -180,6 +186,24 @@ impl Membership {
                 _ => {}
             }
         }
+    }
+
+    /// What the group wants whose leader this is.
+    fn led(&self) -> Topics {
+        match &self.phase {
+            Phase::Leading(election) => election.wanted(),
+            Phase::Syncing { joined, .. } | Phase::Stable(joined) => {
+                let lead = joined.lead.as_ref();
+                lead.map(|lead| lead.topics.clone()).unwrap_or_default()
+            }
+            _ => Topics::new(),
+        }
+    }
+
+    pub(super) fn watch(&mut self, topics: Topics) {
+        let id = WatchId(self.next_id());
+        self.watch = id;
+        self.say(Action::Watch { id, topics });
     }
 
     pub(super) fn renew_poll(&mut self) {
@@ -406,7 +430,10 @@ impl Membership {
         self.heartbeat.in_flight.is_none()
             && matches!(
                 self.phase,
-                Phase::Syncing { .. } | Phase::Stable(_) | Phase::Revoking { .. }
+                Phase::Leading(_)
+                    | Phase::Syncing { .. }
+                    | Phase::Stable(_)
+                    | Phase::Revoking { .. }
             )
     }
 }

@@ -32,7 +32,7 @@ mod rebalance;
 mod settings;
 mod verdict;
 
-pub use action::{Action, Change, CommitError, Offset, Request, RequestId, RevocationId};
+pub use action::{Action, Change, CommitError, Offset, Request, RequestId, RevocationId, WatchId};
 pub use event::{Event, JoinedMember, Response};
 pub use machine::Membership;
 pub use settings::Settings;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{RequestId, RevocationId};
 use crate::TopicPartition;
-use crate::assignor::PartitionCounts;
+use crate::assignor::{Assignor, Member, PartitionCounts};
 
 pub(super) type Topics = BTreeSet<Arc<str>>;
 
@@ -21,6 +21,8 @@ pub(super) enum Phase {
         request: RequestId,
         topics: Topics,
     },
+    /// Elected, and waiting to hear what the group's topics look like.
+    Leading(Election),
     Syncing {
         request: RequestId,
         joined: Joined,
@@ -43,6 +45,26 @@ pub(super) enum Phase {
 pub(super) enum Then {
     Rejoin,
     Leave,
+}
+
+/// What a leader was told when it was elected.
+#[derive(Debug, Clone)]
+pub(super) struct Election {
+    pub(super) assignor: Assignor,
+    pub(super) members: Vec<Member>,
+    /// The members keep what they have: a static leader came back.
+    pub(super) skip: bool,
+    pub(super) topics: Topics,
+}
+
+impl Election {
+    pub(super) fn wanted(&self) -> Topics {
+        let wanted = self
+            .members
+            .iter()
+            .map(|member| &member.subscription.topics);
+        wanted.flatten().cloned().collect()
+    }
 }
 
 /// What a generation was formed on; when it is no longer true, the member joins again.

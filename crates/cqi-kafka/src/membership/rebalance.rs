@@ -4,11 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::phase::{Identity, Joined, Lead, Phase, Then, Topics};
+use bytes::Bytes;
+
+use super::phase::{Election, Identity, Joined, Lead, Phase, Then};
 use super::verdict::Verdict;
 use super::{Action, Change, JoinedMember, Membership, Request, RequestId, Response, RevocationId};
 use crate::TopicPartition;
-use crate::assignor::{Assignment, Assignor, Member, Rebalance, Subscription};
+use crate::assignor::{Assignment, Assignor, Member, PartitionCounts, Rebalance, Subscription};
 
 /// `INCONSISTENT_GROUP_PROTOCOL`: the group agreed on what this member never offered.
 const INCONSISTENT_PROTOCOL: i16 = 23;
@@ -87,36 +89,64 @@ impl Membership {
             id: Arc::clone(&member_id),
             generation,
         };
-        let mut assignments = Vec::new();
-        let mut lead = None;
-        if leader == member_id {
-            let Some(assignor) = self.agreed(&protocol) else {
-                return self.fail("JoinGroup", INCONSISTENT_PROTOCOL);
-            };
-            let members: Vec<_> = members.into_iter().map(read).collect();
-            let watched: Topics = members
-                .iter()
-                .flat_map(|member| member.subscription.topics.iter().cloned())
-                .collect();
-            self.say(Action::Watch(&watched | &self.topics));
-            let decided = Lead::new(watched, &self.counts);
-            if !skip_assignment {
-                let shares = assignor.assign(&members, &decided.counts);
-                let encode = |(id, share)| (id, Assignment::new(share).encode());
-                assignments = shares.into_iter().map(encode).collect();
-            }
-            lead = Some(decided);
+        self.reset_heartbeat();
+        if leader != member_id {
+            return self.sync(protocol, Vec::new(), Joined { topics, lead: None });
         }
+        let Some(assignor) = self.agreed(&protocol) else {
+            return self.fail("JoinGroup", INCONSISTENT_PROTOCOL);
+        };
+        let members: Vec<_> = members.into_iter().map(read).collect();
+        let election = Election {
+            assignor,
+            members,
+            skip: skip_assignment,
+            topics,
+        };
+        self.watch(&election.wanted() | &self.topics);
+        self.phase = Phase::Leading(election);
+    }
+
+    pub(super) fn on_topics(&mut self, counts: PartitionCounts) {
+        self.counts = counts;
+        if let Phase::Leading(election) = &self.phase {
+            let election = election.clone();
+            self.decide(election);
+        }
+    }
+
+    /// Decides for the group, with topics known as they are now.
+    fn decide(&mut self, election: Election) {
+        let members = &election.members;
+        let wanted = members
+            .iter()
+            .flat_map(|member| member.subscription.topics.iter().cloned());
+        let lead = Lead::new(wanted.collect(), &self.counts);
+        let mut assignments = Vec::new();
+        if !election.skip {
+            let shares = election.assignor.assign(members, &lead.counts);
+            let encode = |(id, share)| (id, Assignment::new(share).encode());
+            assignments = shares.into_iter().map(encode).collect();
+        }
+        let joined = Joined {
+            topics: election.topics,
+            lead: Some(lead),
+        };
+        self.sync(election.assignor.name().into(), assignments, joined);
+    }
+
+    fn sync(&mut self, protocol: Arc<str>, assignments: Vec<(Arc<str>, Bytes)>, joined: Joined) {
+        let Identity::Member { id, generation } = self.identity.clone() else {
+            return;
+        };
         let request = Request::SyncGroup {
             generation,
-            member_id,
+            member_id: id,
             instance_id: self.settings.instance_id.clone(),
             protocol,
             assignments,
         };
-        self.reset_heartbeat();
         let request = self.ask(request, self.settings.request_timeout);
-        let joined = Joined { topics, lead };
         self.phase = Phase::Syncing { request, joined };
     }
 

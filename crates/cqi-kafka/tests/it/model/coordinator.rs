@@ -69,7 +69,11 @@ pub(super) struct Coordinator {
     pub(super) accepted: BTreeSet<Caller>,
     ids: u32,
     epochs: u64,
+    /// The static leader came back, and nothing is to be decided.
+    skips: bool,
     pub(super) replies: Vec<Reply>,
+    /// Held back and forgotten: their connection breaks or their timeout comes.
+    pub(super) dropped: Vec<Caller>,
 }
 
 impl Coordinator {
@@ -91,7 +95,9 @@ impl Coordinator {
             accepted: BTreeSet::new(),
             ids: 0,
             epochs: 0,
+            skips: false,
             replies: Vec::new(),
+            dropped: Vec::new(),
         }
     }
 
@@ -111,7 +117,11 @@ impl Coordinator {
     pub(super) fn move_on(&mut self) {
         self.node += 1;
         self.pending.clear();
-        self.group = self.written.clone();
+        let lost = std::mem::replace(&mut self.group, self.written.clone());
+        for member in lost.members.values() {
+            self.dropped
+                .extend(member.join.into_iter().chain(member.sync));
+        }
         for member in self.group.members.values_mut() {
             member.expires = self.now + member.session;
         }
@@ -322,19 +332,29 @@ impl Coordinator {
             self.written
                 .members
                 .insert(new.clone(), self.group.members[&new].clone());
+            self.skips = self.group.leader.as_deref() == Some(old);
+            if self.skips {
+                self.group.leader = Some(new.clone());
+                self.written.leader = Some(new.clone());
+            }
             self.answer_join(&new, caller);
+            self.skips = false;
         } else {
             self.add(new, entry);
         }
     }
 
     fn add(&mut self, id: Arc<str>, entry: Entry) {
-        self.group.members.insert(id, entry);
+        if let Some(before) = self.group.members.insert(id, entry) {
+            self.dropped
+                .extend(before.join.into_iter().chain(before.sync));
+        }
         self.prepare();
     }
 
     fn remove(&mut self, id: &str) {
-        if self.group.members.remove(id).is_some() {
+        if let Some(gone) = self.group.members.remove(id) {
+            self.dropped.extend(gone.join.into_iter().chain(gone.sync));
             if self.group.members.is_empty() {
                 self.group.state = State::Empty;
                 self.group.generation += 1;
@@ -423,7 +443,7 @@ impl Coordinator {
             protocol: protocol.into(),
             leader,
             member_id: id.clone(),
-            skip_assignment: false,
+            skip_assignment: self.skips,
             members,
         };
         self.reply(caller, response);
@@ -431,7 +451,7 @@ impl Coordinator {
 
     fn sync(&mut self, id: &Arc<str>, caller: Caller, assignments: Vec<(Arc<str>, Bytes)>) {
         if let Some(member) = self.group.members.get_mut(id) {
-            member.sync = Some(caller);
+            self.dropped.extend(member.sync.replace(caller));
         }
         if self.group.leader.as_ref() != Some(id) {
             return;
