@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::offsets::Offsets;
-use super::phase::{Coordinator, Identity, Phase, Then, Topics};
+use super::phase::{Coordinator, Identity, Lead, Phase, Then, Topics};
 use super::verdict::Verdict;
 use super::{Action, Event, Request, RequestId, Response, Settings, WatchId};
 use crate::TopicPartition;
@@ -99,7 +99,8 @@ impl Membership {
             (Coordinator::Known(_), Phase::Waiting { until }) => Some(*until),
             (Coordinator::Known(_), _) => {
                 let heartbeat = self.is_heartbeat_free().then_some(self.heartbeat.due);
-                heartbeat.into_iter().chain(self.offset_fetch_due()).min()
+                let due = heartbeat.into_iter().chain(self.offset_fetch_due());
+                due.chain(self.revisit_at()).min()
             }
         };
         Some(next.map_or(self.poll_by, |next| next.min(self.poll_by)))
@@ -141,7 +142,9 @@ impl Membership {
     /// Sends what is due.
     fn drive(&mut self) {
         if let Phase::Stable(joined) = &self.phase {
-            let outdated = |lead: &super::phase::Lead| lead.is_outdated(&self.counts);
+            let outdated = |lead: &Lead| {
+                lead.is_outdated(&self.counts) || lead.revisit_at.is_some_and(|at| at <= self.now)
+            };
             if joined.topics != self.topics || joined.lead.as_ref().is_some_and(outdated) {
                 self.rejoin();
             }
@@ -197,6 +200,13 @@ impl Membership {
                 lead.map(|lead| lead.topics.clone()).unwrap_or_default()
             }
             _ => Topics::new(),
+        }
+    }
+
+    fn revisit_at(&self) -> Option<Duration> {
+        match &self.phase {
+            Phase::Stable(joined) => joined.lead.as_ref()?.revisit_at,
+            _ => None,
         }
     }
 

@@ -81,12 +81,26 @@ pub(super) struct Joined {
 pub(super) struct Lead {
     pub(super) topics: Topics,
     pub(super) counts: PartitionCounts,
+    /// When to decide again, if nothing else leads to it: a partition that was held back for its
+    /// owner to give up has no other guarantee, for that owner may be gone and replaced unnoticed.
+    pub(super) revisit_at: Option<Duration>,
 }
 
 impl Lead {
     pub(super) fn new(topics: Topics, known: &PartitionCounts) -> Self {
         let counts = Self::relevant(&topics, known);
-        Self { topics, counts }
+        Self {
+            topics,
+            counts,
+            revisit_at: None,
+        }
+    }
+
+    pub(super) fn partitions(&self) -> usize {
+        let counts = self.counts.values();
+        counts
+            .map(|&count| usize::try_from(count).unwrap_or(0))
+            .sum()
     }
 
     pub(super) fn is_outdated(&self, known: &PartitionCounts) -> bool {

@@ -118,15 +118,17 @@ impl Membership {
     /// Decides for the group, with topics known as they are now.
     fn decide(&mut self, election: Election) {
         let members = &election.members;
-        let wanted = members
-            .iter()
-            .flat_map(|member| member.subscription.topics.iter().cloned());
-        let lead = Lead::new(wanted.collect(), &self.counts);
+        let mut lead = Lead::new(election.wanted(), &self.counts);
         let mut assignments = Vec::new();
+        let mut complete = election.assignor.rebalance() == Rebalance::Eager;
         if !election.skip {
             let shares = election.assignor.assign(members, &lead.counts);
+            complete |= shares.values().map(BTreeSet::len).sum::<usize>() == lead.partitions();
             let encode = |(id, share)| (id, Assignment::new(share).encode());
             assignments = shares.into_iter().map(encode).collect();
+        }
+        if !complete {
+            lead.revisit_at = Some(self.now + self.settings.max_poll_interval);
         }
         let joined = Joined {
             topics: election.topics,
