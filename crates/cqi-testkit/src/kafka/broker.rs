@@ -160,7 +160,8 @@ impl KafkaBroker {
             let _change = inner.lock();
             inner.stop()?;
             launch::run(&inner.supervisor, command)?;
-            launch::wait_until_ready(&inner.supervisor, &inner.node, 1, Deadline::after(START))
+            let broker = [(&inner.supervisor, &inner.node)];
+            launch::wait_until_ready(&broker, 1, Deadline::after(START))
         })
         .await
     }

@@ -7,7 +7,7 @@ use super::admin::Brokers;
 use super::broker::KafkaBroker;
 use super::builder::{KafkaBuilder, Options};
 use super::distribution::{Distribution, NEWEST, OLDEST};
-use super::launch::{self, Mode, Node, START};
+use super::launch::{self, Mode, Node, Ports, START};
 use super::listener::Listener;
 use super::shared;
 use super::zookeeper::ZooKeeper;
@@ -318,9 +318,10 @@ fn start(distribution: &Distribution, options: &Options) -> Result<Kafka> {
     let mode = zookeeper
         .as_ref()
         .map_or(Mode::Raft, |zookeeper| Mode::ZooKeeper(zookeeper.port));
+    let mut ports = Ports::default();
     let ids = (1..).take(options.brokers);
     let nodes: Vec<Node> = ids
-        .map(|id| Node::plan(id, options))
+        .map(|id| Node::plan(id, options, &mut ports))
         .collect::<Result<_>>()?;
     let mut started = Vec::new();
     for node in &nodes {
@@ -329,10 +330,9 @@ fn start(distribution: &Distribution, options: &Options) -> Result<Kafka> {
         launch::run(&supervisor, &command)?;
         started.push((supervisor, command));
     }
-    let deadline = Deadline::after(START);
-    for ((supervisor, _), node) in started.iter().zip(&nodes) {
-        launch::wait_until_ready(supervisor, node, nodes.len(), deadline)?;
-    }
+    let supervisors = started.iter().map(|(supervisor, _)| supervisor);
+    let brokers: Vec<_> = supervisors.zip(&nodes).collect();
+    launch::wait_until_ready(&brokers, nodes.len(), Deadline::after(START))?;
     let bootstrap = nodes
         .iter()
         .filter_map(|node| node.endpoint(Listener::Plaintext));

@@ -1,5 +1,6 @@
 //! The process of a broker.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use cqi_errors::{Error, Result};
@@ -79,6 +80,21 @@ pub(super) struct Node {
     pub(super) endpoints: Vec<Endpoint>,
 }
 
+/// Free ports, each given out once.
+#[derive(Debug, Default)]
+pub(super) struct Ports(HashSet<u16>);
+
+impl Ports {
+    fn next(&mut self) -> Result<u16> {
+        loop {
+            let port = free_port()?;
+            if self.0.insert(port) {
+                return Ok(port);
+            }
+        }
+    }
+}
+
 /// A port of a broker.
 #[derive(Debug)]
 pub(super) struct Endpoint {
@@ -98,13 +114,13 @@ impl Endpoint {
 
 impl Node {
     /// Chooses ports, and puts proxies in front of them where they are wanted.
-    pub(super) fn plan(id: i32, options: &Options) -> Result<Self> {
+    pub(super) fn plan(id: i32, options: &Options, ports: &mut Ports) -> Result<Self> {
         let mut endpoints = Vec::new();
         if options.proxied {
             endpoints.push(Endpoint {
                 name: "INTERNAL",
                 protocol: Listener::Plaintext.name(),
-                port: free_port()?,
+                port: ports.next()?,
                 proxy: None,
             });
         }
@@ -116,7 +132,7 @@ impl Node {
             (users && tls, Listener::SaslSsl),
         ];
         for (_, listener) in listeners.into_iter().filter(|(wanted, _)| *wanted) {
-            let port = free_port()?;
+            let port = ports.next()?;
             let proxy = match options.proxied {
                 true => Some(Proxy::to(("127.0.0.1", port)).launch()?),
                 false => None,
@@ -130,7 +146,7 @@ impl Node {
         }
         Ok(Self {
             id,
-            controller: free_port()?,
+            controller: ports.next()?,
             endpoints,
         })
     }
@@ -244,33 +260,48 @@ pub(super) fn run(supervisor: &Supervisor, command: &[String]) -> Result<()> {
     supervisor.run(SERVER, &command)
 }
 
-/// Waits until a broker answers and knows this many, with itself among them.
+/// Waits until all of these brokers answer and know this many, with themselves among them.
 pub(super) fn wait_until_ready(
-    supervisor: &Supervisor,
-    node: &Node,
+    brokers: &[(&Supervisor, &Node)],
     count: usize,
     deadline: Deadline,
 ) -> Result<()> {
-    let admin = node.admin();
-    let outcome = wait::poll(deadline.remaining(), || match supervisor.exit(SERVER) {
-        Some(status) => Some(Err(Error::permanent(format!(
-            "Kafka ended with status {status} instead of starting; its log: {}",
-            supervisor.log_tail(SERVER)
-        )))),
-        // It may answer before the supervisor has noted which process it is.
-        None if supervisor.pid(SERVER).is_none() => None,
-        None => {
-            let brokers = admin.brokers().ok()?;
-            (brokers.len() >= count && brokers.contains(&node.id)).then_some(Ok(()))
+    let mut waiting = brokers.to_vec();
+    let outcome = wait::poll(deadline.remaining(), || {
+        // All are looked at: the others wait for one that has failed.
+        let failed = brokers.iter().find_map(|(supervisor, node)| {
+            let status = supervisor.exit(SERVER)?;
+            Some(Error::permanent(format!(
+                "Kafka's broker {} ended with status {status} instead of starting; its log: {}",
+                node.id,
+                supervisor.log_tail(SERVER)
+            )))
+        });
+        waiting.retain(|(supervisor, node)| !is_ready(supervisor, node, count));
+        match failed {
+            Some(error) => Some(Err(error)),
+            None => waiting.is_empty().then_some(Ok(())),
         }
     });
     outcome.unwrap_or_else(|| {
+        let logs = waiting.iter().map(|(supervisor, node)| {
+            let log = supervisor.log_tail(SERVER);
+            format!("; the log of broker {}: {log}", node.id)
+        });
         Err(Error::timeout(format!(
-            "Kafka's broker {} was not ready within {START:?}; its log: {}",
-            node.id,
-            supervisor.log_tail(SERVER)
+            "Kafka was not ready within {START:?}{}",
+            logs.collect::<String>()
         )))
     })
+}
+
+fn is_ready(supervisor: &Supervisor, node: &Node, count: usize) -> bool {
+    // It may answer before the supervisor has noted which process it is.
+    supervisor.pid(SERVER).is_some()
+        && node
+            .admin()
+            .brokers()
+            .is_ok_and(|brokers| brokers.len() >= count && brokers.contains(&node.id))
 }
 
 /// Says whether another process was faster to listen.
@@ -288,4 +319,18 @@ pub(super) fn wait_for_end(supervisor: &Supervisor, limit: Duration) -> Result<(
             supervisor.log_tail(SERVER)
         ))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_port_is_given_out_twice() {
+        let mut ports = Ports::default();
+        let mut given: Vec<u16> = (0..1000).map(|_| ports.next().unwrap()).collect();
+        given.sort_unstable();
+        given.dedup();
+        assert_eq!(given.len(), 1000);
+    }
 }

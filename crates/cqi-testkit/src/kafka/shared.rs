@@ -14,7 +14,7 @@ use super::broker::KafkaBroker;
 use super::builder::Options;
 use super::cluster::Inner;
 use super::distribution::Distribution;
-use super::launch::{self, Endpoint, Mode, Node, START};
+use super::launch::{self, Endpoint, Mode, Node, Ports, START};
 use super::listener::Listener;
 use crate::discovery::{KAFKA, on_path};
 use crate::run;
@@ -114,14 +114,14 @@ fn start(supervisor: &Supervisor, distribution: &Distribution) -> Result<()> {
     let options = Options::default();
     let deadline = Deadline::after(START);
     loop {
-        let node = Node::plan(1, &options)?;
+        let node = Node::plan(1, &options, &mut Ports::default())?;
         let nodes = std::slice::from_ref(&node);
         // What an attempt on a port that was taken has left.
         let _ = fs::remove_dir_all(supervisor.directory().join("data"));
         let place = (&node, nodes);
         let command = launch::prepare(supervisor, distribution, &options, place, Mode::Raft)?;
         launch::run(supervisor, &command)?;
-        match launch::wait_until_ready(supervisor, &node, 1, deadline) {
+        match launch::wait_until_ready(&[(supervisor, &node)], 1, deadline) {
             Err(error) if launch::port_is_taken(&error) && !deadline.passed() => {}
             outcome => {
                 outcome?;

@@ -11,7 +11,7 @@ use nix::sys::signal::Signal;
 
 use super::builder::Options;
 use super::distribution::Distribution;
-use super::launch::{self, FILE, Mode, Node, SERVER, START};
+use super::launch::{self, FILE, Mode, Node, Ports, SERVER, START};
 use crate::command::say;
 use crate::process;
 use crate::supervisor::Supervisor;
@@ -70,7 +70,7 @@ pub(super) fn run(distribution: &Distribution, folder: &Path) -> Result<()> {
     let deadline = Deadline::after(START);
     loop {
         let supervisor = Supervisor::private()?;
-        let nodes = [Node::plan(1, &Options::default())?];
+        let nodes = [Node::plan(1, &Options::default(), &mut Ports::default())?];
         match train(&supervisor, distribution, &nodes, folder) {
             Err(error) if launch::port_is_taken(&error) && !deadline.passed() => {}
             outcome => return outcome,
@@ -102,7 +102,7 @@ fn train(
         supervisor,
         &launch::java(distribution, &options, &archive, &arguments),
     )?;
-    launch::wait_until_ready(supervisor, node, 1, Deadline::after(START))?;
+    launch::wait_until_ready(&[(supervisor, node)], 1, Deadline::after(START))?;
     node.admin().create_topic("training", 1, 1, &[])?;
     if let Some(pid) = supervisor.pid(SERVER) {
         process::send(pid, Signal::SIGTERM)?;
