@@ -84,8 +84,9 @@ impl fmt::Display for Compression {
 
 /// Decompresses batches within a bound; reusing one spares allocations.
 ///
-/// Each batch's records go into a buffer of at most [`max_bytes`](Self::max_bytes). The codecs keep
-/// at most 9 MiB besides, zstd's window the larger of `max_bytes` and 8 MiB.
+/// Each batch's records go into a buffer of at most [`max_bytes`](Self::max_bytes), of which there
+/// are two while it grows. Besides, LZ4 needs up to 9 MiB while it works, and zstd keeps a window of
+/// at most the larger of `max_bytes` and 8 MiB.
 pub struct Decompressor {
     max_bytes: usize,
     zstd: Option<Box<ruzstd::decoding::FrameDecoder>>,
