@@ -21,8 +21,11 @@ use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, Str
 
 use crate::wait::{self, Deadline};
 
-/// How long connecting, and each read and write, may take.
+/// How long connecting, each read and each write may take.
 const STEP: Duration = Duration::from_secs(5);
+
+/// How long the answer to a change may take, of which the broker has 10 s.
+const ANSWER: Duration = Duration::from_secs(15);
 
 /// How long a change may take until all brokers know it.
 const CHANGE: Duration = Duration::from_secs(30);
@@ -88,11 +91,15 @@ impl Brokers {
         let request = CreateTopicsRequest::default()
             .with_topics(vec![topic])
             .with_timeout_ms(CHANGE_MS);
-        self.change(format_args!("create topic {name}"), |address| {
-            let answer = ask(address, 5, &request)?;
-            let result = answer.topics.first();
-            Ok(result.map(|topic| (topic.error_code, topic.error_message.clone())))
-        })?;
+        self.change(
+            format_args!("create topic {name}"),
+            Kind::Conflict,
+            |address| {
+                let answer = ask(address, 5, &request, ANSWER)?;
+                let result = answer.topics.first();
+                Ok(result.map(|topic| (topic.error_code, topic.error_message.clone())))
+            },
+        )?;
         self.known(name, Some(partitions))
     }
 
@@ -105,11 +112,15 @@ impl Brokers {
         let request = CreatePartitionsRequest::default()
             .with_topics(vec![topic])
             .with_timeout_ms(CHANGE_MS);
-        self.change(format_args!("add partitions to topic {name}"), |address| {
-            let answer = ask(address, 2, &request)?;
-            let result = answer.results.first();
-            Ok(result.map(|topic| (topic.error_code, topic.error_message.clone())))
-        })?;
+        self.change(
+            format_args!("add partitions to topic {name}"),
+            Kind::InvalidInput,
+            |address| {
+                let answer = ask(address, 2, &request, ANSWER)?;
+                let result = answer.results.first();
+                Ok(result.map(|topic| (topic.error_code, topic.error_message.clone())))
+            },
+        )?;
         self.known(name, Some(total))
     }
 
@@ -117,13 +128,17 @@ impl Brokers {
         let request = DeleteTopicsRequest::default()
             .with_topic_names(vec![TopicName(text(name))])
             .with_timeout_ms(CHANGE_MS);
-        self.change(format_args!("delete topic {name}"), |address| {
-            let answer = ask(address, 4, &request)?;
-            Ok(answer
-                .responses
-                .first()
-                .map(|topic| (topic.error_code, None)))
-        })?;
+        self.change(
+            format_args!("delete topic {name}"),
+            Kind::NotFound,
+            |address| {
+                let answer = ask(address, 4, &request, ANSWER)?;
+                Ok(answer
+                    .responses
+                    .first()
+                    .map(|topic| (topic.error_code, None)))
+            },
+        )?;
         self.known(name, None)
     }
 
@@ -149,7 +164,7 @@ impl Brokers {
             .with_partitions(vec![PartitionData::default()]);
         let request = DescribeQuorumRequest::default().with_topics(vec![log]);
         self.first(|address| {
-            let answer = ask(address, 0, &request)?;
+            let answer = ask(address, 0, &request, STEP)?;
             let log = answer.topics.iter().flat_map(|topic| &topic.partitions);
             // The others say that they are not the leader.
             log.filter(|log| log.error_code == 0)
@@ -171,10 +186,12 @@ impl Brokers {
         Err(last)
     }
 
-    /// Asks for a change until a broker has carried it out or refuses it.
+    /// Asks for a change until a broker has carried it out or refuses it; `done` is what it says to
+    /// a change that it has carried out already, when its answer was lost.
     fn change(
         &self,
         what: std::fmt::Arguments<'_>,
+        done: Kind,
         ask: impl Fn(&(String, u16)) -> Result<Option<(i16, Option<StrBytes>)>>,
     ) -> Result<()> {
         let ask = |address: &(String, u16)| match ask(address)? {
@@ -190,6 +207,7 @@ impl Brokers {
                 last = Some(error);
                 None
             }
+            Err(error) if last.is_some() && error.kind() == done => Some(Ok(())),
             outcome => Some(outcome),
         });
         let outcome = outcome.unwrap_or_else(|| {
@@ -269,7 +287,7 @@ fn metadata(address: &(String, u16), topics: &[&str]) -> Result<MetadataResponse
     let request = MetadataRequest::default()
         .with_topics(Some(topics.collect()))
         .with_allow_auto_topic_creation(false);
-    ask(address, 7, &request)
+    ask(address, 7, &request, STEP)
 }
 
 fn text(text: &str) -> StrBytes {
@@ -281,7 +299,12 @@ fn show((host, port): &(String, u16)) -> String {
 }
 
 /// Sends a request over a new connection, and reads the answer.
-fn ask<R: Request>(address: &(String, u16), version: i16, request: &R) -> Result<R::Response> {
+fn ask<R: Request>(
+    address: &(String, u16),
+    version: i16,
+    request: &R,
+    limit: Duration,
+) -> Result<R::Response> {
     let unreadable = |error: &dyn std::fmt::Display| {
         Error::permanent(format!(
             "the answer of {} is not Kafka's: {error}",
@@ -297,7 +320,7 @@ fn ask<R: Request>(address: &(String, u16), version: i16, request: &R) -> Result
         .encode(&mut body, R::header_version(version))
         .and_then(|()| request.encode(&mut body, version))
         .map_err(|error| Error::permanent(format!("write a request of Kafka's: {error}")))?;
-    let answer = exchange(address, &body).map_err(|error| {
+    let answer = exchange(address, &body, limit).map_err(|error| {
         Error::temporary(format!("no answer from {}", show(address))).with_source(error)
     })?;
     let mut answer = Bytes::from(answer);
@@ -309,14 +332,14 @@ fn ask<R: Request>(address: &(String, u16), version: i16, request: &R) -> Result
     R::Response::decode(&mut answer, version).map_err(|error| unreadable(&error))
 }
 
-fn exchange(address: &(String, u16), body: &[u8]) -> std::io::Result<Vec<u8>> {
+fn exchange(address: &(String, u16), body: &[u8], limit: Duration) -> std::io::Result<Vec<u8>> {
     let mut last = std::io::ErrorKind::NotFound.into();
     let connect = |address| TcpStream::connect_timeout(&address, STEP);
     let connected = (address.0.as_str(), address.1)
         .to_socket_addrs()?
         .find_map(|address| connect(address).map_err(|error| last = error).ok());
     let mut stream = connected.ok_or(last)?;
-    stream.set_read_timeout(Some(CHANGE.min(STEP * 3)))?;
+    stream.set_read_timeout(Some(limit))?;
     stream.set_write_timeout(Some(STEP))?;
     let length = u32::try_from(body.len()).map_err(std::io::Error::other)?;
     stream.write_all(&[&length.to_be_bytes(), body].concat())?;

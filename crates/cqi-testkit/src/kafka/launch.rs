@@ -274,7 +274,7 @@ pub(super) fn wait_until_ready(
             Some(Error::permanent(format!(
                 "Kafka's broker {} ended with status {status} instead of starting; its log: {}",
                 node.id,
-                supervisor.log_tail(SERVER)
+                log_tail(supervisor)
             )))
         });
         waiting.retain(|(supervisor, node)| !is_ready(supervisor, node, count));
@@ -285,7 +285,7 @@ pub(super) fn wait_until_ready(
     });
     outcome.unwrap_or_else(|| {
         let logs = waiting.iter().map(|(supervisor, node)| {
-            let log = supervisor.log_tail(SERVER);
+            let log = log_tail(supervisor);
             format!("; the log of broker {}: {log}", node.id)
         });
         Err(Error::timeout(format!(
@@ -310,13 +310,24 @@ pub(super) fn port_is_taken(error: &Error) -> bool {
     message.contains("Address already in use") || message.contains("Failed to bind")
 }
 
+/// Returns the last lines of a log without Java's stacks, which would leave no room for the causes.
+pub(super) fn log_tail(supervisor: &Supervisor) -> String {
+    let log = supervisor.log(SERVER);
+    let is_frame = |line: &str| line.starts_with("\tat ") || line.starts_with("\t... ");
+    let lines: Vec<&str> = log.lines().filter(|line| !is_frame(line)).collect();
+    match lines.len() {
+        0 => "it wrote nothing".to_owned(),
+        count => lines[count.saturating_sub(20)..].join("\n"),
+    }
+}
+
 /// Waits until a process has ended.
 pub(super) fn wait_for_end(supervisor: &Supervisor, limit: Duration) -> Result<()> {
     let ended = wait::poll(limit, || supervisor.exit(SERVER)).map(drop);
     ended.ok_or_else(|| {
         Error::timeout(format!(
             "Kafka did not end within {limit:?}; its log: {}",
-            supervisor.log_tail(SERVER)
+            log_tail(supervisor)
         ))
     })
 }

@@ -62,7 +62,7 @@ impl ZooKeeper {
         if ready != Some(true) {
             return Err(Error::permanent(format!(
                 "ZooKeeper does not start: {}",
-                supervisor.log_tail(SERVER)
+                launch::log_tail(&supervisor)
             )));
         }
         let server = format!("127.0.0.1:{port}");
