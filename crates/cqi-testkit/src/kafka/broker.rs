@@ -8,6 +8,7 @@ use nix::unistd::Pid;
 
 use super::launch::{self, Node, SERVER, START};
 use super::listener::Listener;
+use super::zookeeper;
 use crate::postgres::blocking;
 use crate::supervisor::Supervisor;
 use crate::wait::Deadline;
@@ -159,9 +160,15 @@ impl KafkaBroker {
             let command = inner.command()?;
             let _change = inner.lock();
             inner.stop()?;
-            launch::run(&inner.supervisor, command)?;
             let broker = [(&inner.supervisor, &inner.node)];
-            launch::wait_until_ready(&broker, 1, Deadline::after(START))
+            let deadline = Deadline::after(START);
+            loop {
+                launch::run(&inner.supervisor, command)?;
+                match launch::wait_until_ready(&broker, 1, deadline) {
+                    Err(error) if zookeeper::remembers(&error) && !deadline.passed() => {}
+                    outcome => return outcome,
+                }
+            }
         })
         .await
     }

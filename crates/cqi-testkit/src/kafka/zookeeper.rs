@@ -89,3 +89,8 @@ impl ZooKeeper {
         })
     }
 }
+
+/// Says whether a broker did not start since its session before the crash has not run out yet.
+pub(super) fn remembers(error: &Error) -> bool {
+    error.to_string().contains("NodeExists")
+}
