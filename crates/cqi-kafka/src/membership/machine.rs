@@ -262,6 +262,7 @@ impl Membership {
             self.coordinator = Coordinator::Unknown { retry_at };
         } else if self.heartbeat.in_flight == Some(id) {
             self.heartbeat.in_flight = None;
+            self.heartbeat.due = self.now;
             self.find_again();
         } else if self.is_joining_by(id) {
             self.find_again();
@@ -277,10 +278,7 @@ impl Membership {
             return;
         }
         match Verdict::of(code) {
-            Verdict::Fine => {
-                self.coordinator = Coordinator::Known(node);
-                self.heartbeat.due = self.now;
-            }
+            Verdict::Fine => self.coordinator = Coordinator::Known(node),
             Verdict::Fatal => self.fail("FindCoordinator", code),
             _ => self.on_failed(id),
         }
@@ -296,7 +294,10 @@ impl Membership {
             // While syncing, the answer to that says the same.
             Verdict::Rejoin if self.is_stable() => self.rejoin(),
             Verdict::Rejoin => {}
-            Verdict::FindAgain => self.find_again(),
+            Verdict::FindAgain => {
+                self.heartbeat.due = self.now;
+                self.find_again();
+            }
             Verdict::Expelled { keep_id } => self.expelled(keep_id),
             Verdict::Retry | Verdict::MemberIdRequired => {
                 self.say(Action::Warn {
@@ -420,10 +421,14 @@ impl Membership {
         self.pause()
     }
 
-    /// Doubles with each failure in a row.
     pub(super) fn pause(&mut self) -> Duration {
-        let factor = 1_u32 << self.failures.min(16);
         self.failures += 1;
+        self.pause_after(self.failures)
+    }
+
+    /// Doubles with each failure in a row.
+    pub(super) fn pause_after(&mut self, failures: u32) -> Duration {
+        let factor = 1_u32 << failures.saturating_sub(1).min(16);
         let pause = self.settings.backoff.saturating_mul(factor);
         let jitter = 0.8 + 0.4 * self.random.f64();
         pause.min(self.settings.max_backoff).mul_f64(jitter)

@@ -14,6 +14,8 @@ pub(super) struct Offsets {
     wanted: BTreeSet<TopicPartition>,
     fetch: Option<RequestId>,
     fetch_at: Duration,
+    /// In a row, of fetches; heartbeats succeed meanwhile.
+    failures: u32,
     commit: Option<Commit>,
 }
 
@@ -25,7 +27,8 @@ struct Commit {
 }
 
 impl Offsets {
-    /// An answer under way lacks the new ones, so ask again.
+    /// Asks anew: an answer under way lacks the new ones, or has them as they were before another
+    /// member worked on them.
     pub(super) fn want(&mut self, partitions: &BTreeSet<TopicPartition>) {
         if !partitions.is_empty() {
             self.wanted.extend(partitions.iter().cloned());
@@ -34,10 +37,8 @@ impl Offsets {
         }
     }
 
-    /// An answer under way is out of date by the time the partitions come back.
     pub(super) fn forget(&mut self, partitions: &BTreeSet<TopicPartition>) {
         self.wanted = &self.wanted - partitions;
-        self.fetch = None;
     }
 }
 
@@ -170,9 +171,10 @@ impl Membership {
             self.say(Action::Positions(known));
         }
         if self.offsets.wanted.is_empty() {
+            self.offsets.failures = 0;
             return;
         }
-        self.offsets.fetch_at = self.now + self.pause();
+        self.postpone_fetch();
         match Verdict::of(worst) {
             Verdict::FindAgain => self.find_again(),
             Verdict::Fatal => self.fail("OffsetFetch", worst),
@@ -183,11 +185,16 @@ impl Membership {
         }
     }
 
+    fn postpone_fetch(&mut self) {
+        self.offsets.failures += 1;
+        self.offsets.fetch_at = self.now + self.pause_after(self.offsets.failures);
+    }
+
     /// Whether the request was about offsets.
     pub(super) fn fail_offsets(&mut self, request: RequestId) -> bool {
         if self.offsets.fetch == Some(request) {
             self.offsets.fetch = None;
-            self.offsets.fetch_at = self.now + self.pause();
+            self.postpone_fetch();
             return true;
         }
         let commit = self

@@ -11,5 +11,6 @@
 )]
 
 mod assignor;
+mod membership;
 mod model;
 mod records;

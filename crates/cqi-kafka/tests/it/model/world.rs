@@ -41,6 +41,8 @@ pub(super) enum Step {
 #[derive(Clone, Debug)]
 enum Back {
     Reply(Response, u64),
+    /// A second copy, which takes its time.
+    Late(Response, u64),
     Failure,
 }
 
@@ -137,7 +139,8 @@ impl World {
             options.extend([(12, Step::Request(n)), (1, Step::LoseRequest(n))]);
         }
         for n in 0..self.replies.len() {
-            options.push((12, Step::Reply(n)));
+            let late = matches!(self.replies[n].1, Back::Late(..));
+            options.push((if late { 1 } else { 12 }, Step::Reply(n)));
             if matches!(self.replies[n].1, Back::Reply(..)) {
                 options.extend([(1, Step::LoseReply(n)), (1, Step::RepeatReply(n))]);
             }
@@ -200,6 +203,9 @@ impl World {
             Step::LoseReply(n) => self.replies[n].1 = Back::Failure,
             Step::RepeatReply(n) => {
                 let (caller, back) = self.replies[n].clone();
+                if let Back::Reply(response, epoch) = back.clone() {
+                    self.replies[n].1 = Back::Late(response, epoch);
+                }
                 self.deliver(caller, back);
             }
             Step::Tick(n) => self.event(n, Event::Tick),
@@ -262,7 +268,13 @@ impl World {
             self.subscribe(n);
         }
         for _ in 0..rounds {
+            let until = self.sent + 1_000;
             while !self.requests.is_empty() || !self.replies.is_empty() {
+                if self.sent > until {
+                    self.broken
+                        .get_or_insert("a busy loop without a pause".into());
+                    return;
+                }
                 let step = if self.requests.is_empty() {
                     Step::Reply(0)
                 } else {
@@ -393,7 +405,7 @@ impl World {
         }
         match back {
             Back::Failure => self.event(n, Event::Failed(id)),
-            Back::Reply(response, epoch) => {
+            Back::Reply(response, epoch) | Back::Late(response, epoch) => {
                 let joined = matches!(response, Response::JoinGroup { code: 0, .. });
                 let joining = self.processes[n].joining == Some(id);
                 if joined && joining {

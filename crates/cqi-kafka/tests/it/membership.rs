@@ -1,0 +1,318 @@
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use cqi_kafka::TopicPartition;
+use cqi_kafka::assignor::{Assignment, Assignor};
+use cqi_kafka::membership::{
+    Action, Change, CommitError, Event, JoinedMember, Membership, Offset, Request, RequestId,
+    Response, Settings,
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A member alone with a broker that answers as the test wants.
+struct Duo {
+    member: Membership,
+    now: Duration,
+    /// Answers this API with this code, always or once.
+    refuse: Option<(&'static str, i16)>,
+    once: bool,
+    sent: Vec<&'static str>,
+    seen: Vec<Action>,
+    generation: i32,
+}
+
+fn api(request: &Request) -> &'static str {
+    match request {
+        Request::FindCoordinator { .. } => "FindCoordinator",
+        Request::JoinGroup { .. } => "JoinGroup",
+        Request::SyncGroup { .. } => "SyncGroup",
+        Request::Heartbeat { .. } => "Heartbeat",
+        Request::LeaveGroup { .. } => "LeaveGroup",
+        Request::OffsetCommit { .. } => "OffsetCommit",
+        _ => "OffsetFetch",
+    }
+}
+
+fn offset(offset: i64) -> Offset {
+    Offset {
+        offset,
+        leader_epoch: None,
+        metadata: "".into(),
+    }
+}
+
+impl Duo {
+    fn new(settings: Settings) -> Self {
+        Self {
+            member: Membership::new(settings, 3),
+            now: Duration::ZERO,
+            refuse: None,
+            once: false,
+            sent: Vec::new(),
+            seen: Vec::new(),
+            generation: 0,
+        }
+    }
+
+    fn working(settings: Settings) -> Self {
+        let mut duo = Self::new(settings);
+        duo.event(Event::Subscribe(["t".into()].into()));
+        assert!(duo.member.is_stable());
+        assert_eq!(duo.member.owned().len(), 2);
+        duo.sent.clear();
+        duo.seen.clear();
+        duo
+    }
+
+    fn event(&mut self, event: Event) {
+        let mut events = vec![event];
+        let mut steps = 0;
+        while let Some(event) = events.pop() {
+            steps += 1;
+            assert!(steps < 100, "a busy loop: {:?}", self.sent);
+            for action in self.member.handle(self.now, event) {
+                match &action {
+                    Action::Send { id, request, .. } => {
+                        self.sent.push(api(request));
+                        let answer = self.answer(*id, request);
+                        events.insert(0, answer);
+                    }
+                    Action::Watch { id, .. } => events.insert(
+                        0,
+                        Event::Topics {
+                            watch: *id,
+                            counts: [("t".into(), 2)].into(),
+                        },
+                    ),
+                    Action::Notify(Change::Revoked { id, .. }) => {
+                        events.insert(0, Event::RevocationDone(*id));
+                    }
+                    _ => {}
+                }
+                self.seen.push(action);
+            }
+        }
+    }
+
+    /// Lets time pass in which the caller polls.
+    fn pass(&mut self, time: Duration) {
+        let until = self.now + time;
+        let mut ticks = 0;
+        while let Some(next) = self.member.deadline().filter(|next| *next <= until) {
+            ticks += 1;
+            assert!(ticks < 2_000, "a busy loop of ticks");
+            self.now = self.now.max(next);
+            self.event(Event::Tick);
+            self.event(Event::Polled);
+        }
+        self.now = until;
+    }
+
+    fn answer(&mut self, id: RequestId, request: &Request) -> Event {
+        let refused = self.refuse.filter(|(refused, _)| *refused == api(request));
+        let code = refused.map_or(0, |(_, code)| code);
+        if refused.is_some() && self.once {
+            self.refuse = None;
+        }
+        let response = match request {
+            Request::FindCoordinator { .. } => Response::FindCoordinator { code, node: 1 },
+            Request::JoinGroup { protocols, .. } => {
+                self.generation += 1;
+                Response::JoinGroup {
+                    code,
+                    generation: self.generation,
+                    protocol: protocols[0].0.into(),
+                    leader: "me".into(),
+                    member_id: "me".into(),
+                    skip_assignment: false,
+                    members: vec![JoinedMember {
+                        member_id: "me".into(),
+                        instance_id: None,
+                        metadata: protocols[0].1.clone(),
+                    }],
+                }
+            }
+            Request::SyncGroup { assignments, .. } => Response::SyncGroup {
+                code,
+                assignment: assignments.first().map_or_else(
+                    || Assignment::default().encode(),
+                    |(_, share)| share.clone(),
+                ),
+            },
+            Request::Heartbeat { .. } => Response::Heartbeat { code },
+            Request::LeaveGroup { .. } => Response::LeaveGroup { code },
+            Request::OffsetCommit { offsets, .. } => Response::OffsetCommit {
+                codes: offsets.keys().map(|p| (p.clone(), code)).collect(),
+            },
+            Request::OffsetFetch { partitions } => Response::OffsetFetch {
+                code: 0,
+                offsets: partitions
+                    .iter()
+                    .map(|p| (p.clone(), code, Some(offset(5))))
+                    .collect(),
+            },
+            other => panic!("unexpected {other:?}"),
+        };
+        Event::Response(id, response)
+    }
+
+    fn failed(&self) -> Option<i16> {
+        self.seen.iter().find_map(|action| match action {
+            Action::Failed { code, .. } => Some(*code),
+            _ => None,
+        })
+    }
+
+    fn commit(&mut self) -> Result<(), CommitError> {
+        let offsets: BTreeMap<_, _> = (0..2)
+            .map(|p| (TopicPartition::new("t", p), offset(9)))
+            .collect();
+        self.event(Event::Commit { id: 1, offsets });
+        let outcome = self.seen.iter().rev().find_map(|action| match action {
+            Action::Committed { outcome, .. } => Some(outcome.clone()),
+            _ => None,
+        });
+        outcome.unwrap()
+    }
+}
+
+const FATAL: [i16; 7] = [23, 24, 26, 30, 35, 81, 82];
+
+#[test]
+fn every_code_of_every_api_ends_well_or_in_a_clear_failure() {
+    let apis = [
+        "FindCoordinator",
+        "JoinGroup",
+        "SyncGroup",
+        "Heartbeat",
+        "OffsetFetch",
+        "OffsetCommit",
+    ];
+    for assignor in [Assignor::Range, Assignor::CooperativeSticky] {
+        for api in apis {
+            for code in (-1..=135).filter(|code| *code != 0) {
+                for once in [true, false] {
+                    let mut settings = Settings::new("group");
+                    settings.assignors = vec![assignor];
+                    let mut duo = Duo::new(settings);
+                    duo.refuse = Some((api, code));
+                    duo.once = once;
+                    duo.event(Event::Subscribe(["t".into()].into()));
+                    duo.pass(10 * SECOND);
+                    if duo.member.is_stable() && api == "OffsetCommit" {
+                        let _ = duo.commit();
+                        duo.pass(10 * SECOND);
+                    }
+                    let text = format!("{api} answers {code}, once: {once}: {:?}", duo.sent);
+                    assert!(duo.sent.len() < 120, "{text}");
+                    match duo.failed() {
+                        Some(_) => assert!(FATAL.contains(&code), "{text}"),
+                        None if once => {
+                            assert!(!FATAL.contains(&code), "{text}");
+                            assert!(duo.member.is_stable(), "{text}");
+                            assert_eq!(duo.member.owned().len(), 2, "{text}");
+                            let positions = |a: &Action| matches!(a, Action::Positions(_));
+                            assert!(duo.seen.iter().any(positions), "{text}");
+                        }
+                        None => assert!(duo.member.deadline().is_some(), "{text}"),
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_caller_that_stops_polling_leaves_and_comes_back_with_its_next_poll() {
+    let mut duo = Duo::working(Settings::new("group"));
+    while duo.seen.is_empty() || !duo.sent.contains(&"LeaveGroup") {
+        duo.now = duo.member.deadline().unwrap();
+        duo.event(Event::Tick);
+    }
+    assert_eq!(duo.now, 300 * SECOND);
+    assert!(
+        duo.seen
+            .iter()
+            .any(|a| matches!(a, Action::Notify(Change::Lost(p)) if p.len() == 2))
+    );
+    assert_eq!(duo.member.deadline(), None);
+    duo.event(Event::Polled);
+    assert_eq!(duo.member.owned().len(), 2);
+}
+
+#[test]
+fn a_static_member_keeps_its_place_when_it_goes() {
+    for (instance, leaves) in [(None, true), (Some("one".into()), false)] {
+        let mut settings = Settings::new("group");
+        settings.instance_id = instance;
+        let mut duo = Duo::working(settings);
+        duo.event(Event::Close);
+        assert_eq!(duo.sent.contains(&"LeaveGroup"), leaves);
+        assert_eq!(duo.seen.last(), Some(&Action::Closed));
+        assert_eq!(duo.member.deadline(), None);
+        duo.event(Event::Subscribe(["t".into()].into()));
+        assert_eq!(duo.member.deadline(), None);
+    }
+}
+
+#[test]
+fn the_id_that_the_coordinator_gives_is_brought_along() {
+    let mut duo = Duo::new(Settings::new("group"));
+    (duo.refuse, duo.once) = (Some(("JoinGroup", 79)), true);
+    duo.event(Event::Subscribe(["t".into()].into()));
+    let ids = duo.seen.iter().filter_map(|action| match action {
+        Action::Send {
+            request: Request::JoinGroup { member_id, .. },
+            ..
+        } => Some(member_id.to_string()),
+        _ => None,
+    });
+    assert_eq!(ids.collect::<Vec<_>>(), ["", "me"]);
+}
+
+#[test]
+fn a_commit_ends_as_its_code_says() {
+    let cases = [
+        (0, Ok(()), 2),
+        (27, Err(CommitError::Rebalancing), 2),
+        (22, Err(CommitError::Lost), 2),
+        (25, Err(CommitError::Lost), 2),
+        (16, Err(CommitError::Unavailable), 2),
+        (14, Err(CommitError::Unavailable), 2),
+        (
+            12,
+            Err(CommitError::Refused(TopicPartition::new("t", 0), 12)),
+            2,
+        ),
+        (
+            82,
+            Err(CommitError::Refused(TopicPartition::new("t", 0), 82)),
+            0,
+        ),
+    ];
+    for (code, expected, owned) in cases {
+        let mut duo = Duo::working(Settings::new("group"));
+        (duo.refuse, duo.once) = (Some(("OffsetCommit", code)), true);
+        assert_eq!(duo.commit(), expected);
+        duo.pass(5 * SECOND);
+        assert_eq!(duo.member.owned().len(), owned, "after code {code}");
+    }
+}
+
+#[test]
+fn a_commit_of_what_is_not_owned_never_leaves_the_member() {
+    let mut duo = Duo::working(Settings::new("group"));
+    let foreign = TopicPartition::new("t", 2);
+    let offsets = [(foreign.clone(), offset(1))].into();
+    duo.event(Event::Commit { id: 4, offsets });
+    let outcome = Err(CommitError::NotOwned(foreign));
+    assert_eq!(duo.seen, [Action::Committed { id: 4, outcome }]);
+}
+
+#[test]
+fn a_heartbeat_goes_out_at_each_interval_and_nothing_else() {
+    let mut duo = Duo::working(Settings::new("group"));
+    duo.pass(60 * SECOND);
+    assert_eq!(duo.sent, ["Heartbeat"; 20]);
+}
