@@ -2,9 +2,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::contact::Heartbeat;
 use super::offsets::Offsets;
 use super::phase::{Coordinator, Identity, Lead, Phase, Then, Topics};
-use super::verdict::Verdict;
 use super::{Action, Event, Request, RequestId, Response, Settings, WatchId};
 use crate::TopicPartition;
 use crate::assignor::PartitionCounts;
@@ -13,30 +13,24 @@ use crate::assignor::PartitionCounts;
 #[derive(Debug, Clone)]
 pub struct Membership {
     pub(super) settings: Settings,
-    random: fastrand::Rng,
+    pub(super) random: fastrand::Rng,
     /// What the caller wants.
     pub(super) topics: Topics,
     pub(super) counts: PartitionCounts,
     watch: WatchId,
-    coordinator: Coordinator,
+    pub(super) coordinator: Coordinator,
     pub(super) identity: Identity,
     pub(super) phase: Phase,
     /// What the caller may work on, until it gave it back or lost it.
     pub(super) owned: BTreeSet<TopicPartition>,
-    heartbeat: Heartbeat,
+    pub(super) heartbeat: Heartbeat,
     pub(super) offsets: Offsets,
     poll_by: Duration,
     /// In a row.
-    failures: u32,
+    pub(super) failures: u32,
     last_id: u64,
     pub(super) now: Duration,
     out: Vec<Action>,
-}
-
-#[derive(Debug, Clone, Default)]
-struct Heartbeat {
-    due: Duration,
-    in_flight: Option<RequestId>,
 }
 
 impl Membership {
@@ -72,13 +66,12 @@ impl Membership {
             self.leave();
         }
         match event {
-            Event::Tick => {}
             Event::Subscribe(topics) => self.on_subscribe(topics),
             Event::Polled => self.on_polled(),
             Event::RevocationDone(id) => self.on_revocation_done(id),
             Event::Commit { id, offsets } => self.on_commit(id, offsets),
             Event::Topics { watch, counts } if watch == self.watch => self.on_topics(counts),
-            Event::Topics { .. } => {}
+            Event::Tick | Event::Topics { .. } => {}
             Event::Response(id, response) => self.on_response(id, response),
             Event::Failed(id) => self.on_failed(id),
             Event::Close => self.on_close(),
@@ -256,7 +249,7 @@ impl Membership {
     }
 
     /// A request without an answer casts doubt on the coordinator; nothing is given up for it.
-    fn on_failed(&mut self, id: RequestId) {
+    pub(super) fn on_failed(&mut self, id: RequestId) {
         if self.coordinator == Coordinator::Finding(id) {
             let retry_at = self.now + self.pause();
             self.coordinator = Coordinator::Unknown { retry_at };
@@ -273,88 +266,11 @@ impl Membership {
         self.on_left(id);
     }
 
-    fn on_found(&mut self, id: RequestId, code: i16, node: i32) {
-        if self.coordinator != Coordinator::Finding(id) {
-            return;
-        }
-        match Verdict::of(code) {
-            Verdict::Fine => self.coordinator = Coordinator::Known(node),
-            Verdict::Fatal => self.fail("FindCoordinator", code),
-            _ => self.on_failed(id),
-        }
-    }
-
-    fn on_heartbeat(&mut self, id: RequestId, code: i16) {
-        if self.heartbeat.in_flight != Some(id) {
-            return;
-        }
-        self.heartbeat.in_flight = None;
-        match Verdict::of(code) {
-            Verdict::Fine => self.failures = 0,
-            // While syncing, the answer to that says the same.
-            Verdict::Rejoin if self.is_stable() => self.rejoin(),
-            Verdict::Rejoin => {}
-            Verdict::FindAgain => {
-                self.heartbeat.due = self.now;
-                self.find_again();
-            }
-            Verdict::Expelled { keep_id } => self.expelled(keep_id),
-            Verdict::Retry | Verdict::MemberIdRequired => {
-                self.say(Action::Warn {
-                    api: "Heartbeat",
-                    code,
-                });
-                self.heartbeat.due = self.now + self.pause();
-            }
-            Verdict::Fatal => self.fail("Heartbeat", code),
-        }
-    }
-
     fn on_left(&mut self, id: RequestId) {
         if matches!(self.phase, Phase::Leaving { request } if request == id) {
             self.phase = Phase::Closed;
             self.say(Action::Closed);
         }
-    }
-
-    fn find(&mut self) {
-        let group = Arc::clone(&self.settings.group);
-        let timeout = self.settings.request_timeout;
-        let id = self.send(None, Request::FindCoordinator { group }, timeout);
-        self.coordinator = Coordinator::Finding(id);
-    }
-
-    /// Keeps what is owned: the group may be unchanged behind its new coordinator.
-    pub(super) fn find_again(&mut self) {
-        if let Coordinator::Known(_) = self.coordinator {
-            let retry_at = self.now + self.pause();
-            self.coordinator = Coordinator::Unknown { retry_at };
-        }
-    }
-
-    fn beat(&mut self) {
-        let Identity::Member { id, generation } = self.identity.clone() else {
-            return;
-        };
-        self.heartbeat.due = self.now + self.settings.heartbeat_interval;
-        let request = Request::Heartbeat {
-            generation,
-            member_id: id,
-            instance_id: self.settings.instance_id.clone(),
-        };
-        let timeout = self
-            .settings
-            .request_timeout
-            .min(self.settings.session_timeout);
-        self.heartbeat.in_flight = Some(self.ask(request, timeout));
-    }
-
-    /// Forgets the heartbeat of the last generation: its late answer means nothing.
-    pub(super) fn reset_heartbeat(&mut self) {
-        self.heartbeat = Heartbeat {
-            due: self.now + self.settings.heartbeat_interval,
-            in_flight: None,
-        };
     }
 
     /// Gives the place up without waiting; the caller's next poll asks for another.
@@ -388,7 +304,12 @@ impl Membership {
         self.send(self.coordinator(), request, timeout)
     }
 
-    fn send(&mut self, to: Option<i32>, request: Request, timeout: Duration) -> RequestId {
+    pub(super) fn send(
+        &mut self,
+        to: Option<i32>,
+        request: Request,
+        timeout: Duration,
+    ) -> RequestId {
         let id = RequestId(self.next_id());
         self.say(Action::Send {
             id,
@@ -410,28 +331,6 @@ impl Membership {
 
     pub(super) const fn succeeded(&mut self) {
         self.failures = 0;
-    }
-
-    /// Lets the first refusal pass; a broker that refuses forever must not be asked in a loop.
-    pub(super) fn pause_if_repeated(&mut self) -> Duration {
-        if self.failures == 0 {
-            self.failures = 1;
-            return Duration::ZERO;
-        }
-        self.pause()
-    }
-
-    pub(super) fn pause(&mut self) -> Duration {
-        self.failures += 1;
-        self.pause_after(self.failures)
-    }
-
-    /// Doubles with each failure in a row.
-    pub(super) fn pause_after(&mut self, failures: u32) -> Duration {
-        let factor = 1_u32 << failures.saturating_sub(1).min(16);
-        let pause = self.settings.backoff.saturating_mul(factor);
-        let jitter = 0.8 + 0.4 * self.random.f64();
-        pause.min(self.settings.max_backoff).mul_f64(jitter)
     }
 
     const fn is_active(&self) -> bool {

@@ -24,6 +24,7 @@
 //! ```
 
 mod action;
+mod contact;
 mod event;
 mod machine;
 mod offsets;

@@ -1,5 +1,7 @@
 //! Several members, their coordinator and a network that delays, loses, reorders and repeats.
 
+mod promises;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -299,26 +301,6 @@ impl World {
         }
     }
 
-    /// Every partition has its one owner, who knows where to go on.
-    pub(super) fn settled(&self) -> Result<(), String> {
-        if !self.coordinator.is_stable() {
-            return Err("the group does not become stable".into());
-        }
-        for (topic, &count) in &self.counts {
-            for partition in (0..count).map(|p| TopicPartition::new(topic.clone(), p)) {
-                let owns = |p: &&Process| p.owned().contains(&partition);
-                let owners: Vec<_> = self.processes.iter().filter(owns).collect();
-                if owners.len() != 1 {
-                    return Err(format!("{partition} has {} owners at last", owners.len()));
-                }
-                if !owners[0].positions.contains_key(&partition) {
-                    return Err(format!("{partition} stands still"));
-                }
-            }
-        }
-        Ok(())
-    }
-
     fn known_to(&self, process: &Process) -> PartitionCounts {
         let counts = self
             .counts
@@ -447,7 +429,6 @@ impl World {
                 }
                 self.requests.push(((n, process.life, id), to, request));
             }
-            Action::Notify(Change::Assigned(_)) => {}
             Action::Notify(Change::Revoked { id, partitions }) => {
                 process.revoking = Some((id, partitions));
             }
@@ -479,43 +460,12 @@ impl World {
                 process.watch = Some(id);
                 process.told = None;
             }
-            Action::Warn { .. } => {}
+            Action::Notify(Change::Assigned(_)) | Action::Warn { .. } => {}
             Action::Closed => self.crash(n),
             other => {
                 self.broken.get_or_insert(format!("unexpected {other:?}"));
             }
         }
-    }
-
-    fn check(&self) -> Result<(), String> {
-        for (n, one) in self.processes.iter().enumerate() {
-            if let Some(other) = one.positions.keys().find(|p| !one.owned().contains(p)) {
-                return Err(format!(
-                    "process {n} works on {other}, which it does not own"
-                ));
-            }
-            for other in &self.processes[n + 1..] {
-                let shared = one.owned().intersection(other.owned()).next();
-                let Some(partition) = shared else { continue };
-                let joined = one.generation().zip(other.generation()).is_some();
-                if joined && one.epoch == other.epoch {
-                    return Err(format!("{partition} has two owners in one generation"));
-                }
-                let listed = |p: &Process| p.id().is_some_and(|id| self.coordinator.knows(id));
-                if listed(one) && listed(other) {
-                    return Err(format!("{partition} has two owners in one group"));
-                }
-            }
-        }
-        for (partition, committed) in &self.coordinator.committed {
-            let delivered = self.delivered.get(partition).copied().unwrap_or(0);
-            if *committed > delivered {
-                return Err(format!(
-                    "{partition} is committed to {committed}, delivered to {delivered}"
-                ));
-            }
-        }
-        Ok(())
     }
 }
 
