@@ -17,6 +17,9 @@ struct Duo {
     /// Answers this API with this code, always or once.
     refuse: Option<(&'static str, i16)>,
     once: bool,
+    /// Leaves this API without an answer, and remembers the requests.
+    hold: Option<&'static str>,
+    held: Vec<RequestId>,
     sent: Vec<&'static str>,
     seen: Vec<Action>,
     generation: i32,
@@ -49,6 +52,8 @@ impl Duo {
             now: Duration::ZERO,
             refuse: None,
             once: false,
+            hold: None,
+            held: Vec::new(),
             sent: Vec::new(),
             seen: Vec::new(),
             generation: 0,
@@ -75,6 +80,11 @@ impl Duo {
                 match &action {
                     Action::Send { id, request, .. } => {
                         self.sent.push(api(request));
+                        if self.hold == Some(api(request)) {
+                            self.held.push(*id);
+                            self.seen.push(action);
+                            continue;
+                        }
                         let answer = self.answer(*id, request);
                         events.insert(0, answer);
                     }
@@ -315,4 +325,45 @@ fn a_heartbeat_goes_out_at_each_interval_and_nothing_else() {
     let mut duo = Duo::working(Settings::new("group"));
     duo.pass(60 * SECOND);
     assert_eq!(duo.sent, ["Heartbeat"; 20]);
+}
+
+#[test]
+fn a_share_of_an_earlier_generation_is_not_taken() {
+    let mut duo = Duo::new(Settings::new("group"));
+    duo.hold = Some("SyncGroup");
+    duo.event(Event::Subscribe(["t".into()].into()));
+    duo.event(Event::Failed(duo.held[0]));
+    duo.pass(SECOND);
+    assert_eq!(duo.member.generation(), Some(2));
+    let late = Response::SyncGroup {
+        code: 0,
+        assignment: Assignment::new([TopicPartition::new("t", 0)]).encode(),
+    };
+    duo.event(Event::Response(duo.held[0], late.clone()));
+    assert!(duo.member.owned().is_empty());
+    duo.event(Event::Response(duo.held[1], late.clone()));
+    assert_eq!(duo.member.owned().len(), 1);
+    duo.event(Event::Response(duo.held[1], late));
+    assert_eq!(duo.member.owned().len(), 1);
+}
+
+#[test]
+fn a_position_from_before_the_loss_is_not_taken() {
+    let mut duo = Duo::new(Settings::new("group"));
+    duo.hold = Some("OffsetFetch");
+    duo.event(Event::Subscribe(["t".into()].into()));
+    (duo.refuse, duo.once) = (Some(("Heartbeat", 25)), true);
+    duo.pass(5 * SECOND);
+    assert_eq!(duo.member.owned().len(), 2);
+    assert_eq!(duo.held.len(), 2);
+    let answer = |at| Response::OffsetFetch {
+        code: 0,
+        offsets: vec![(TopicPartition::new("t", 0), 0, Some(offset(at)))],
+    };
+    duo.seen.clear();
+    duo.event(Event::Response(duo.held[0], answer(1)));
+    assert_eq!(duo.seen, []);
+    duo.event(Event::Response(duo.held[1], answer(7)));
+    let position = (TopicPartition::new("t", 0), Some(offset(7)));
+    assert_eq!(duo.seen[0], Action::Positions(vec![position]));
 }
