@@ -49,6 +49,7 @@ pub(crate) struct Inner {
     pub(crate) prefix: String,
     pub(crate) default_ttl: Duration,
     pub(crate) max_value_size: u64,
+    pub(crate) command_timeout: Duration,
     pub(crate) load_timeout: Duration,
     pub(crate) ttl_jitter: f64,
     pub(crate) loads: Loads,
@@ -89,6 +90,7 @@ impl Cache {
             prefix,
             default_ttl: config.default_ttl,
             max_value_size: config.max_value_size,
+            command_timeout: config.command_timeout,
             load_timeout: config.load_timeout,
             ttl_jitter: config.ttl_jitter,
             loads: Loads::default(),
@@ -169,7 +171,7 @@ impl Cache {
         let keep = ttl.into().resolve(self.inner.default_ttl);
         let header = Header::new(self.tag::<M>(), keep);
         let stored = self.encode(Call::one(Operation::Set, key), &header, value)?;
-        self.inner.loads.supersede(key).await;
+        self.supersede([key]).await;
         self.write(key, stored, keep).await
     }
 
@@ -184,7 +186,7 @@ impl Cache {
     /// # Cancel safety
     /// The value may be deleted.
     pub async fn delete(&self, key: &Key) -> Result<bool> {
-        self.inner.loads.supersede(key).await;
+        self.supersede([key]).await;
         self.remove(key).await
     }
 

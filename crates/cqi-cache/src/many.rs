@@ -76,9 +76,7 @@ impl Cache {
             Ok((self.full(key), stored))
         });
         let entries = encoded.collect::<Result<_>>()?;
-        for (key, _) in values {
-            self.inner().loads.supersede(key).await;
-        }
+        self.supersede(values.iter().map(|(key, _)| key)).await;
         let call = Call::many(Operation::SetMany, values.len());
         let set = self.inner().backend.set_many(entries, keep);
         self.inner().call(call, set).await
@@ -95,9 +93,7 @@ impl Cache {
         if keys.is_empty() {
             return Ok(0);
         }
-        for key in keys {
-            self.inner().loads.supersede(key).await;
-        }
+        self.supersede(keys).await;
         let call = Call::many(Operation::Delete, keys.len());
         let full = keys.iter().map(|key| self.full(key)).collect();
         self.inner()

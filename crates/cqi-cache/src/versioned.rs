@@ -54,7 +54,7 @@ impl Cache {
             ..Header::new(self.tag::<M>(), keep)
         };
         let stored = self.encode(call, &header, value)?;
-        self.inner().loads.supersede(key).await;
+        self.supersede([key]).await;
         self.write_versioned(key, stored, keep).await
     }
 
