@@ -175,7 +175,8 @@ impl Cache {
         self.write(key, stored, keep).await
     }
 
-    /// Deletes the value of a key, of whatever type; returns whether there was one.
+    /// Deletes the value of a key, of whatever type; returns whether there was anything, be it an
+    /// expired value that is kept for [`stale_if_error`](crate::LoadPolicy::stale_if_error).
     ///
     /// Its version is forgotten with it: a [`set_versioned`](Cache::set_versioned) that comes after
     /// sets what it has.
@@ -229,8 +230,8 @@ impl Cache {
     /// The cache is closed; only the waiting ends.
     pub async fn close(&self) {
         self.inner.closed.store(true, Relaxed);
-        self.inner.loads.close().await;
-        self.inner.backend.close().await;
+        // At once, so that both have begun where this is cancelled.
+        tokio::join!(self.inner.loads.close(), self.inner.backend.close());
     }
 
     pub(crate) fn inner(&self) -> &Arc<Inner> {
