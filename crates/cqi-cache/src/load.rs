@@ -141,10 +141,12 @@ impl Cache {
         Fut: Future<Output = Result<M>> + Send + 'static,
     {
         let policy = policy.into();
-        policy.check()?;
+        policy.check().with_context(|| format!("load {key}"))?;
         let inner = self.inner();
-        let mut miss = Miss::new(policy, inner.loads.flights.landed());
-        match self.lookup::<M>(key).await {
+        let landed = inner.loads.flights.landed();
+        let mut miss = Miss::new(policy, landed);
+        let found = self.read(key).await;
+        match found.map(|stored| self.entry::<M>(key, stored)) {
             Ok(Some(entry)) => {
                 let header = entry.header;
                 let now = clock::unix_millis();
@@ -160,7 +162,7 @@ impl Cache {
                 } else if let Some(value) = self.decode(key, entry) {
                     inner.counters.hits.inc();
                     if refresh::is_due(&header, policy.early_refresh, now) {
-                        self.refresh(key, policy, loader);
+                        self.refresh(key, policy, loader, landed);
                     }
                     return Ok(value);
                 }

@@ -201,11 +201,10 @@ async fn a_policy_that_cannot_be_meant_is_refused() {
             let loader = || async { Ok(price(1.0)) };
             let error = cache.get_or_load(&key(), policy, loader).await.unwrap_err();
             assert_eq!(error.kind(), Kind::Permanent);
-            let text = error.to_string();
-            assert!(
-                text.contains("early_refresh") && text.contains(&beta.to_string()),
-                "{text}"
+            let text = format!(
+                "load price:btc: LoadPolicy::early_refresh({beta}) has to be finite and at least 0"
             );
+            assert_eq!(format!("{error:#}"), text);
         }
         assert_eq!(cache.status().loads, 0);
     })
