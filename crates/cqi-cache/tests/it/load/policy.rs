@@ -50,7 +50,7 @@ async fn times_can_be_said_in_every_way() {
         must_hit(&cache, Some(MINUTE)).await.unwrap();
         must_hit(&cache, None).await.unwrap();
         must_hit(&cache, Ttl::Never).await.unwrap();
-        must_hit(&cache, LoadPolicy::new(Ttl::Default))
+        must_hit(&cache, LoadPolicy::from(Ttl::Default))
             .await
             .unwrap();
         cache.delete(&key()).await.unwrap();
