@@ -279,7 +279,12 @@ async fn close_ends_what_runs_in_the_background() {
 
 #[tokio::test]
 async fn dropping_the_last_handle_ends_what_runs_in_the_background() {
-    let cache = Cache::connect(&CacheConfig::default()).await.unwrap();
+    // Else that is what ends it.
+    let config = CacheConfig {
+        load_timeout: 2 * LONG,
+        ..CacheConfig::default()
+    };
+    let cache = Cache::connect(&config).await.unwrap();
     let end = begin_one_that_hangs(&cache).await;
     drop(cache);
     let ended = tokio::time::timeout(LONG, end.acquire()).await;
