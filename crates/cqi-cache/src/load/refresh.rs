@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use cqi_errors::Result;
+use cqi_errors::{Kind, Result};
 use prost::{Message, Name};
 use tokio::task::JoinSet;
 use tracing::{Instrument, Span};
@@ -79,7 +79,9 @@ impl Cache {
                 End::Panicked(_) => run::panicked(),
             };
             let error = cache.fail(&lead, &key, plan, error).await;
-            cache.inner().loads.trouble.early(&key, &error);
+            if error.kind() != Kind::NotFound {
+                cache.inner().loads.trouble.early(&key, &error);
+            }
         };
         if inner.loads.background.spawn(task.instrument(span)) {
             inner.counters.loads.inc();

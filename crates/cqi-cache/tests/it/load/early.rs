@@ -213,6 +213,8 @@ async fn what_is_found_gone_in_the_background_is_deleted() {
         assert_eq!(load(&cache, gone).await.unwrap(), price(1.0));
         until(|| cache.status().loading == 0).await;
         assert!(!cache.exists(&key()).await.unwrap());
+        let status = cache.status();
+        assert_eq!((status.refreshed, status.load_errors), (1, 0));
     })
     .await;
 }
