@@ -7,8 +7,9 @@ use crate::entry::Header;
 use crate::{Cache, Key, Ttl};
 
 impl Cache {
-    /// Returns the values of keys, in their order and in one round trip: `None` where a key has none
-    /// of this type.
+    /// Returns the values of keys, in their order: `None` where a key has none of this type.
+    ///
+    /// Up to 512 keys take one round trip, with the bound of one call.
     ///
     /// ```
     /// # #[derive(Clone, PartialEq, prost::Message)]
@@ -50,8 +51,9 @@ impl Cache {
             .collect())
     }
 
-    /// Sets the values of keys, all with one time to live, in one round trip.
+    /// Sets the values of keys, all with one time to live.
     ///
+    /// Up to 512 values of 4 MiB in all take one round trip, with the bound of one call.
     /// Readers may see some of them before others. Where a key is there twice, one of its values stays.
     ///
     /// # Errors
