@@ -226,6 +226,26 @@ mod metrics {
     }
 
     #[tokio::test]
+    async fn loaders_are_measured_also_one_that_is_given_up() {
+        let Place { cache, .. } = Place::memory().await;
+        let metrics = Metrics::new(&MetricsConfig::default(), &ServiceConfig::default()).unwrap();
+        cache.register_metrics(&metrics).unwrap();
+        {
+            let (key, forever) = (key(1), || std::future::pending());
+            let mut load = std::pin::pin!(cache.get_or_load::<Price, _, _>(&key, None, forever));
+            let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+            assert!(load.as_mut().poll(&mut context).is_pending());
+        }
+        let loader = || async { Ok(price(1.0)) };
+        cache.get_or_load(&key(1), None, loader).await.unwrap();
+        let shown = metrics.render(Format::OpenMetrics);
+        assert!(
+            shown.contains("service_cache_load_duration_seconds_count 2\n"),
+            "{shown}"
+        );
+    }
+
+    #[tokio::test]
     async fn a_call_that_is_given_up_is_measured_and_one_that_fails_is_counted() {
         let redis = Redis::builder().private().start().await.unwrap();
         let cache = cqi_cache::Cache::connect(&config(&redis)).await.unwrap();

@@ -210,3 +210,13 @@ async fn a_policy_that_cannot_be_meant_is_refused() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_load_timeout_may_be_endless() {
+    let endless = |config: &mut CacheConfig| config.load_timeout = Duration::MAX;
+    each_with(endless, async |cache| {
+        let loader = || async { Ok(price(1.0)) };
+        assert_eq!(load(&cache, loader).await.unwrap(), price(1.0));
+    })
+    .await;
+}
