@@ -58,7 +58,8 @@ impl LoadPolicy {
     ///
     /// This is XFetch's beta. With 1, the default, a value that is read often begins to be loaded
     /// some multiples of its last load's time before it expires; with 2, twice as long before. 0
-    /// turns it off.
+    /// turns it off. After such a load has failed, none begins for a second, or for the error's
+    /// [`retry_after`](Error::retry_after).
     ///
     /// It has to be finite and not negative, or `get_or_load` fails.
     pub const fn early_refresh(mut self, beta: f64) -> Self {
@@ -73,7 +74,8 @@ impl LoadPolicy {
     /// value is deleted), that the caller may not see it, that the input is wrong.
     ///
     /// After a failure the loader is left alone for a second, or for the error's
-    /// [`retry_after`](Error::retry_after): calls meanwhile get the expired value at once.
+    /// [`retry_after`](Error::retry_after): calls meanwhile get the expired value at once. That holds
+    /// for 1024 keys at a time; the loaders of more are called.
     pub const fn stale_if_error(mut self, time: Duration) -> Self {
         self.stale_if_error = time;
         self
