@@ -122,7 +122,7 @@ impl Redis {
 
     pub(crate) async fn set(&self, key: Bytes, value: Bytes, keep: Option<Duration>) -> Result<()> {
         let keep = keep.map(millis);
-        self.one(Command::Set { key, value, keep }).await.map(drop)
+        done(&self.one(Command::Set { key, value, keep }).await?)
     }
 
     /// Sets unless what is there has a higher version; whether it did.
@@ -198,12 +198,11 @@ impl Redis {
         if let Some(queue) = link.lane()
             && let Some(answer) = quick(&queue, &command)
         {
-            match answer.await {
-                Ok(reply) => return Ok(value(reply)),
-                Err(Refused::TimedOut) => return Err(self.failed(link, &timed_out())),
-                // Some of the time is gone, of which fred does not know.
-                Err(Refused::Elsewhere) => bounded = false,
+            if let Some(answer) = settled(&command, answer).await {
+                return answer.map_err(|error| self.failed(link, &error));
             }
+            // Some of the time is gone, of which fred does not know.
+            bounded = false;
         }
         let client = link.client()?;
         let answer = directed(&client, &command, deadline);
@@ -250,10 +249,18 @@ fn quick(queue: &Queue, command: &Command) -> Option<Answer> {
     }
 }
 
-fn value(reply: Reply) -> Value {
-    match reply {
-        Reply::Bulk(bytes) => Value::Bytes(bytes),
-        _ => Value::Null,
+/// Waits for what came of a command on the short way; `None` where fred is to send it.
+///
+/// A write that the server may have seen is not sent again: it could be carried out a second time,
+/// from the broken connection, after a newer one.
+async fn settled(command: &Command, answer: Answer) -> Option<FredResult<Value>> {
+    match answer.await {
+        Ok(Reply::Bulk(bytes)) => Some(Ok(Value::Bytes(bytes))),
+        Ok(Reply::Text) => Some(Ok(Value::from_static_str("OK"))),
+        Ok(_) => Some(Ok(Value::Null)),
+        Err(Refused::TimedOut) => Some(Err(timed_out())),
+        Err(Refused::Lost) if !command.is_get() => Some(Err(lost())),
+        Err(Refused::Lost | Refused::Elsewhere) => None,
     }
 }
 
@@ -282,6 +289,13 @@ fn foreign(command: &Command, answer: FredResult<Value>) -> FredResult<Value> {
     }
 }
 
+fn done(answer: &Value) -> Result<()> {
+    if answer.is_ok() {
+        return Ok(());
+    }
+    Err(unexpected())
+}
+
 /// An empty string is a missing one, to `GETRANGE`; no entry is empty.
 fn found(value: Value) -> Result<Option<Bytes>> {
     match value {
@@ -302,6 +316,11 @@ async fn within<T>(bound: Duration, call: impl Future<Output = FredResult<T>>) -
 
 fn timed_out() -> fred::error::Error {
     fred::error::Error::new(ErrorKind::Timeout, "no answer in time")
+}
+
+fn lost() -> fred::error::Error {
+    let text = "it was lost before the answer: the write may be carried out later";
+    fred::error::Error::new(ErrorKind::IO, text)
 }
 
 fn unexpected() -> Error {
