@@ -81,6 +81,11 @@ impl Cache {
     /// # Cancel safety
     /// Safe: what was opened is closed.
     pub async fn connect(config: &CacheConfig) -> Result<Self> {
+        let jitter = config.ttl_jitter;
+        if !(0.0..=1.0).contains(&jitter) {
+            let text = format!("cache.ttl_jitter is {jitter}, but must be from 0 to 1");
+            return Err(Error::permanent(text));
+        }
         let prefix = match config.key_prefix.as_str() {
             "" => String::new(),
             prefix => format!("{}:", Key::new(prefix).as_str()),
@@ -92,7 +97,7 @@ impl Cache {
             max_value_size: config.max_value_size,
             command_timeout: config.command_timeout,
             load_timeout: config.load_timeout,
-            ttl_jitter: config.ttl_jitter,
+            ttl_jitter: jitter,
             loads: Loads::default(),
             counters: Counters::default(),
             closed: AtomicBool::new(false),

@@ -144,7 +144,7 @@ impl Redis {
         }));
         match self.answer(link, done.await)? {
             Value::Integer(done) => Ok(done == 1),
-            _ => Err(unexpected()),
+            _ => Err(self.failed(link, &out_of_step())),
         }
     }
 
@@ -231,6 +231,7 @@ impl Redis {
         match error::code(error.details()) {
             Some("READONLY" | "NOAUTH") => link.mislead(),
             None if *error.kind() == ErrorKind::Timeout => link.suspect(),
+            None if *error.kind() == ErrorKind::Protocol => link.mislead(),
             _ => {}
         }
         error::failed(error, link.server())
@@ -279,12 +280,14 @@ async fn directed(client: &Client, command: &Command, deadline: Instant) -> Fred
     foreign(command, answer)
 }
 
-/// Makes of a value of another type one that nobody takes for an entry.
+/// Makes of a value of another type one that nobody takes for an entry, and of an answer to another
+/// command an error.
 fn foreign(command: &Command, answer: FredResult<Value>) -> FredResult<Value> {
     match answer {
         Err(error) if command.is_get() && error::code(error.details()) == Some("WRONGTYPE") => {
             Ok(Value::Queued)
         }
+        Ok(value) if !command.is_answered_by(&value) => Err(out_of_step()),
         answer => answer,
     }
 }
@@ -321,6 +324,11 @@ fn timed_out() -> fred::error::Error {
 fn lost() -> fred::error::Error {
     let text = "it was lost before the answer: the write may be carried out later";
     fred::error::Error::new(ErrorKind::IO, text)
+}
+
+fn out_of_step() -> fred::error::Error {
+    let text = "it answered something else than was asked for";
+    fred::error::Error::new(ErrorKind::Protocol, text)
 }
 
 fn unexpected() -> Error {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use cqi_cache::{Cache, Key, Ttl};
 use cqi_config::CacheConfig;
+use cqi_errors::Kind;
 
 use crate::support::{Blob, LONG, blob, key, until};
 
@@ -109,4 +110,17 @@ async fn debug_shows_no_values() {
         !shown.contains("secret") && !shown.contains("7, 7"),
         "{shown}"
     );
+}
+
+#[tokio::test]
+async fn a_jitter_that_is_no_fraction_is_refused() {
+    for ttl_jitter in [f64::NAN, -0.1, 1.1] {
+        let config = CacheConfig {
+            ttl_jitter,
+            ..CacheConfig::default()
+        };
+        let error = Cache::connect(&config).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Permanent);
+        assert!(error.to_string().contains("cache.ttl_jitter"), "{error}");
+    }
 }
