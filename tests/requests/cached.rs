@@ -115,8 +115,8 @@ fn a_miss_and_a_hit_are_told_by_spans_lines_and_counts() {
         below.sort_by_key(|span| span.start);
         below.iter().map(|span| span.name.clone()).collect()
     };
-    assert_eq!(below(miss), ["GET", "SET"]);
-    assert_eq!(below(hit), ["GET"]);
+    assert_eq!(below(miss), ["GETRANGE", "SET"]);
+    assert_eq!(below(hit), ["GETRANGE"]);
 
     let lines = telemetry.logs.lines();
     let loading = lines

@@ -49,6 +49,7 @@ pub(crate) struct Inner {
     pub(crate) prefix: String,
     pub(crate) default_ttl: Duration,
     pub(crate) max_value_size: u64,
+    pub(crate) command_timeout: Duration,
     pub(crate) load_timeout: Duration,
     pub(crate) ttl_jitter: f64,
     pub(crate) loads: Loads,
@@ -80,6 +81,11 @@ impl Cache {
     /// # Cancel safety
     /// Safe: what was opened is closed.
     pub async fn connect(config: &CacheConfig) -> Result<Self> {
+        let jitter = config.ttl_jitter;
+        if !(0.0..=1.0).contains(&jitter) {
+            let text = format!("cache.ttl_jitter is {jitter}, but must be from 0 to 1");
+            return Err(Error::permanent(text));
+        }
         let prefix = match config.key_prefix.as_str() {
             "" => String::new(),
             prefix => format!("{}:", Key::new(prefix).as_str()),
@@ -89,8 +95,9 @@ impl Cache {
             prefix,
             default_ttl: config.default_ttl,
             max_value_size: config.max_value_size,
+            command_timeout: config.command_timeout,
             load_timeout: config.load_timeout,
-            ttl_jitter: config.ttl_jitter,
+            ttl_jitter: jitter,
             loads: Loads::default(),
             counters: Counters::default(),
             closed: AtomicBool::new(false),
@@ -169,11 +176,12 @@ impl Cache {
         let keep = ttl.into().resolve(self.inner.default_ttl);
         let header = Header::new(self.tag::<M>(), keep);
         let stored = self.encode(Call::one(Operation::Set, key), &header, value)?;
-        self.inner.loads.supersede(key).await;
+        self.supersede([key]).await;
         self.write(key, stored, keep).await
     }
 
-    /// Deletes the value of a key, of whatever type; returns whether there was one.
+    /// Deletes the value of a key, of whatever type; returns whether there was anything, be it an
+    /// expired value that is kept for [`stale_if_error`](crate::LoadPolicy::stale_if_error).
     ///
     /// Its version is forgotten with it: a [`set_versioned`](Cache::set_versioned) that comes after
     /// sets what it has.
@@ -184,7 +192,7 @@ impl Cache {
     /// # Cancel safety
     /// The value may be deleted.
     pub async fn delete(&self, key: &Key) -> Result<bool> {
-        self.inner.loads.supersede(key).await;
+        self.supersede([key]).await;
         self.remove(key).await
     }
 
@@ -227,8 +235,8 @@ impl Cache {
     /// The cache is closed; only the waiting ends.
     pub async fn close(&self) {
         self.inner.closed.store(true, Relaxed);
-        self.inner.loads.close().await;
-        self.inner.backend.close().await;
+        // At once, so that both have begun where this is cancelled.
+        tokio::join!(self.inner.loads.close(), self.inner.backend.close());
     }
 
     pub(crate) fn inner(&self) -> &Arc<Inner> {

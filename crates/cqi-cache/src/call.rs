@@ -31,15 +31,19 @@ impl<'a> Call<'a> {
         Self { operation, keys }
     }
 
-    /// The command of Redis.
+    /// The command that Redis gets, and that it is a pipeline, as OpenTelemetry has it.
     pub(crate) fn command(&self) -> &'static str {
-        match self.operation {
-            Operation::Get => "GET",
-            Operation::GetMany => "MGET",
-            Operation::Exists => "GETRANGE",
-            Operation::Set | Operation::SetMany => "SET",
-            Operation::SetVersioned => "EVALSHA",
-            Operation::Delete => "DEL",
+        let (one, many) = match self.operation {
+            Operation::Get | Operation::GetMany | Operation::Exists => {
+                ("GETRANGE", "PIPELINE GETRANGE")
+            }
+            Operation::Set | Operation::SetMany => ("SET", "PIPELINE SET"),
+            Operation::SetVersioned => ("EVALSHA", "PIPELINE EVALSHA"),
+            Operation::Delete => ("UNLINK", "PIPELINE UNLINK"),
+        };
+        match self.keys {
+            Keys::Many(2..) => many,
+            Keys::One(_) | Keys::Many(_) => one,
         }
     }
 }

@@ -12,7 +12,7 @@ pub(crate) struct Counters {
     errors: [Count; Operation::ALL.len()],
     /// Loaders that were called.
     pub(crate) loads: Count,
-    /// Loaders that failed, those that took too long aside.
+    /// Loaders that failed, but for want of time.
     pub(crate) load_errors: Count,
     pub(crate) load_timeouts: Count,
     /// Callers that took the value of a loader that ran already.

@@ -31,6 +31,9 @@ pub struct Key {
 
 impl Key {
     /// Begins a key, usually with what kind of thing the value is.
+    ///
+    /// # Panics
+    /// Where the part's `Display` fails, as `to_string` does.
     pub fn new(part: impl fmt::Display) -> Self {
         let mut key = Self {
             text: String::with_capacity(USUAL),
@@ -40,6 +43,9 @@ impl Key {
     }
 
     /// Adds a part; any text will do, also an empty one.
+    ///
+    /// # Panics
+    /// Where the part's `Display` fails, as `to_string` does.
     pub fn part(mut self, part: impl fmt::Display) -> Self {
         self.text.push(':');
         self.push(part);
@@ -48,8 +54,9 @@ impl Key {
 
     fn push(&mut self, part: impl fmt::Display) {
         let begin = self.text.len();
-        // Writing to a String does not fail.
-        let _ = write!(Escaping(&mut self.text), "{part}");
+        let written = write!(Escaping(&mut self.text), "{part}");
+        // What is cut short would be the key of other values too.
+        assert!(written.is_ok(), "the Display of a key's part failed");
         if self.text.len() == begin {
             self.text.push('%');
         }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use cqi_errors::{Error, Kind, Result, ResultExt};
 use prost::{Message, Name};
+use tokio::time::timeout;
 
 use self::flight::Flights;
 use self::fly::Miss;
@@ -31,13 +32,6 @@ pub(crate) struct Loads {
 }
 
 impl Loads {
-    /// Keeps what is being loaded for a key from being stored over what is about to be there.
-    ///
-    /// Waits for a store under way; cancelled midway, it has only made callers load again.
-    pub(crate) async fn supersede(&self, key: &Key) {
-        self.flights.supersede(key).await;
-    }
-
     /// How many keys are being loaded.
     pub(crate) fn under_way(&self) -> usize {
         self.flights.len()
@@ -50,6 +44,28 @@ impl Loads {
 }
 
 impl Cache {
+    /// Keeps what is being loaded for keys from being stored over what is about to be there.
+    ///
+    /// Waits for stores under way, but not for one that has got stuck, such as in a future that is
+    /// not polled. Cancelled midway, it has only made callers load again.
+    pub(crate) async fn supersede<'a>(&self, keys: impl IntoIterator<Item = &'a Key>) {
+        let inner = self.inner();
+        let flights = &inner.loads.flights;
+        let superseded: Vec<_> = keys
+            .into_iter()
+            .flat_map(|key| flights.supersede(key))
+            .collect();
+        if superseded.is_empty() {
+            return;
+        }
+        let all_stored = async {
+            for flight in &superseded {
+                flight.stored().await;
+            }
+        };
+        let _ = timeout(inner.command_timeout, all_stored).await;
+    }
+
     /// Returns the value of a key, and loads and keeps it where it is missing.
     ///
     /// This is how a service reads through the cache: it is faster with one, and works without.
@@ -125,10 +141,12 @@ impl Cache {
         Fut: Future<Output = Result<M>> + Send + 'static,
     {
         let policy = policy.into();
-        policy.check()?;
+        policy.check().with_context(|| format!("load {key}"))?;
         let inner = self.inner();
-        let mut miss = Miss::new(policy, inner.loads.flights.landed());
-        match self.lookup::<M>(key).await {
+        let landed = inner.loads.flights.landed();
+        let mut miss = Miss::new(policy, landed);
+        let found = self.read(key).await;
+        match found.map(|stored| self.entry::<M>(key, stored)) {
             Ok(Some(entry)) => {
                 let header = entry.header;
                 let now = clock::unix_millis();
@@ -144,7 +162,7 @@ impl Cache {
                 } else if let Some(value) = self.decode(key, entry) {
                     inner.counters.hits.inc();
                     if refresh::is_due(&header, policy.early_refresh, now) {
-                        self.refresh(key, policy, loader);
+                        self.refresh(key, policy, loader, landed);
                     }
                     return Ok(value);
                 }

@@ -7,8 +7,9 @@ use crate::entry::Header;
 use crate::{Cache, Key, Ttl};
 
 impl Cache {
-    /// Returns the values of keys, in their order and in one round trip: `None` where a key has none
-    /// of this type.
+    /// Returns the values of keys, in their order: `None` where a key has none of this type.
+    ///
+    /// Up to 512 keys take one round trip, with the bound of one call.
     ///
     /// ```
     /// # #[derive(Clone, PartialEq, prost::Message)]
@@ -50,8 +51,9 @@ impl Cache {
             .collect())
     }
 
-    /// Sets the values of keys, all with one time to live, in one round trip.
+    /// Sets the values of keys, all with one time to live.
     ///
+    /// Up to 512 values of 4 MiB in all take one round trip, with the bound of one call.
     /// Readers may see some of them before others. Where a key is there twice, one of its values stays.
     ///
     /// # Errors
@@ -76,9 +78,7 @@ impl Cache {
             Ok((self.full(key), stored))
         });
         let entries = encoded.collect::<Result<_>>()?;
-        for (key, _) in values {
-            self.inner().loads.supersede(key).await;
-        }
+        self.supersede(values.iter().map(|(key, _)| key)).await;
         let call = Call::many(Operation::SetMany, values.len());
         let set = self.inner().backend.set_many(entries, keep);
         self.inner().call(call, set).await
@@ -95,9 +95,7 @@ impl Cache {
         if keys.is_empty() {
             return Ok(0);
         }
-        for key in keys {
-            self.inner().loads.supersede(key).await;
-        }
+        self.supersede(keys).await;
         let call = Call::many(Operation::Delete, keys.len());
         let full = keys.iter().map(|key| self.full(key)).collect();
         self.inner()

@@ -134,6 +134,15 @@ impl Memory {
 
     pub(crate) fn close(&self) {
         self.values.invalidate_all();
-        self.values.run_pending_tasks();
+        // moka gives up some thousand at a time.
+        let mut left = u64::MAX;
+        while left > 0 {
+            self.values.run_pending_tasks();
+            let now = self.values.entry_count();
+            if now >= left {
+                break;
+            }
+            left = now;
+        }
     }
 }

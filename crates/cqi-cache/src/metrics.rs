@@ -137,10 +137,14 @@ impl Registering<'_> {
             now.loading as f64
         })?;
         self.count("loads", "Loaders called.", |now| now.loads)?;
-        self.count("load_errors", "Loaders that failed.", |now| now.load_errors)?;
+        self.count(
+            "load_errors",
+            "Loaders that failed, but for want of time; not found is an answer.",
+            |now| now.load_errors,
+        )?;
         self.count(
             "load_timeouts",
-            "Loaders that took longer than cache.load_timeout.",
+            "Loaders that timed out, by cache.load_timeout or by themselves.",
             |now| now.load_timeouts,
         )?;
         self.count(

@@ -8,19 +8,20 @@ use crate::entry::Header;
 /// How [`Cache::get_or_load`](crate::Cache::get_or_load) keeps what it loads.
 ///
 /// A `Duration`, an `Option<Duration>` or a [`Ttl`] is a policy with that time and the rest by
-/// default. A policy is small and `Copy`; a service may have a few as constants.
+/// default. A policy is small and `Copy`; a service has a few as constants.
 ///
 /// ```
 /// use std::time::Duration;
 /// use cqi_cache::LoadPolicy;
 ///
+/// const ASSETS: LoadPolicy = LoadPolicy::new(Duration::from_secs(60))
+///     .stale_if_error(Duration::from_secs(600))
+///     .not_found(Duration::from_secs(5));
+///
 /// # async fn run<M: prost::Message + prost::Name + Default + 'static>(
 /// #     cache: &cqi_cache::Cache, key: &cqi_cache::Key, asset: M,
 /// # ) -> cqi_errors::Result<()> {
-/// let policy = LoadPolicy::new(Duration::from_secs(60))
-///     .stale_if_error(Duration::from_secs(600))
-///     .not_found(Duration::from_secs(5));
-/// let asset = cache.get_or_load(key, policy, || async { Ok(asset) }).await?;
+/// let asset = cache.get_or_load(key, ASSETS, || async { Ok(asset) }).await?;
 /// # Ok(())
 /// # }
 /// ```
@@ -36,9 +37,16 @@ pub struct LoadPolicy {
 
 impl LoadPolicy {
     /// Keeps values for a time, of which up to `cache.ttl_jitter` is taken off at random.
-    pub fn new(ttl: impl Into<Ttl>) -> Self {
+    ///
+    /// For `cache.default_ttl`, or no end at all, there is [`from`](From::from):
+    /// `LoadPolicy::from(Ttl::Default)`.
+    pub const fn new(ttl: Duration) -> Self {
+        Self::of(Ttl::After(ttl))
+    }
+
+    const fn of(ttl: Ttl) -> Self {
         Self {
-            ttl: ttl.into(),
+            ttl,
             early_refresh: 1.0,
             stale_if_error: Duration::ZERO,
             not_found: Duration::ZERO,
@@ -50,10 +58,11 @@ impl LoadPolicy {
     ///
     /// This is XFetch's beta. With 1, the default, a value that is read often begins to be loaded
     /// some multiples of its last load's time before it expires; with 2, twice as long before. 0
-    /// turns it off.
+    /// turns it off. After such a load has failed, none begins for a second, or for the error's
+    /// [`retry_after`](Error::retry_after).
     ///
     /// It has to be finite and not negative, or `get_or_load` fails.
-    pub fn early_refresh(mut self, beta: f64) -> Self {
+    pub const fn early_refresh(mut self, beta: f64) -> Self {
         self.early_refresh = beta;
         self
     }
@@ -65,8 +74,9 @@ impl LoadPolicy {
     /// value is deleted), that the caller may not see it, that the input is wrong.
     ///
     /// After a failure the loader is left alone for a second, or for the error's
-    /// [`retry_after`](Error::retry_after): calls meanwhile get the expired value at once.
-    pub fn stale_if_error(mut self, time: Duration) -> Self {
+    /// [`retry_after`](Error::retry_after): calls meanwhile get the expired value at once. That holds
+    /// for 1024 keys at a time; the loaders of more are called.
+    pub const fn stale_if_error(mut self, time: Duration) -> Self {
         self.stale_if_error = time;
         self
     }
@@ -77,7 +87,7 @@ impl LoadPolicy {
     ///
     /// Keep it short. What is created meanwhile should be [`set`](crate::Cache::set), or its key
     /// [`delete`](crate::Cache::delete)d.
-    pub fn not_found(mut self, ttl: Duration) -> Self {
+    pub const fn not_found(mut self, ttl: Duration) -> Self {
         self.not_found = ttl;
         self
     }
@@ -86,7 +96,7 @@ impl LoadPolicy {
     /// there meanwhile, by this process or another. Default: it is stored.
     ///
     /// In Redis this takes a script, which its user has to be allowed to run.
-    pub fn keep_newer(mut self) -> Self {
+    pub const fn keep_newer(mut self) -> Self {
         self.keep_newer = true;
         self
     }
@@ -121,6 +131,6 @@ impl LoadPolicy {
 
 impl<T: Into<Ttl>> From<T> for LoadPolicy {
     fn from(ttl: T) -> Self {
-        Self::new(ttl)
+        Self::of(ttl.into())
     }
 }

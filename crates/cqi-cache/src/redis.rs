@@ -122,7 +122,7 @@ impl Redis {
 
     pub(crate) async fn set(&self, key: Bytes, value: Bytes, keep: Option<Duration>) -> Result<()> {
         let keep = keep.map(millis);
-        self.one(Command::Set { key, value, keep }).await.map(drop)
+        done(&self.one(Command::Set { key, value, keep }).await?)
     }
 
     /// Sets unless what is there has a higher version; whether it did.
@@ -144,7 +144,7 @@ impl Redis {
         }));
         match self.answer(link, done.await)? {
             Value::Integer(done) => Ok(done == 1),
-            _ => Err(unexpected()),
+            _ => Err(self.failed(link, &out_of_step())),
         }
     }
 
@@ -198,12 +198,11 @@ impl Redis {
         if let Some(queue) = link.lane()
             && let Some(answer) = quick(&queue, &command)
         {
-            match answer.await {
-                Ok(reply) => return Ok(value(reply)),
-                Err(Refused::TimedOut) => return Err(self.failed(link, &timed_out())),
-                // Some of the time is gone, of which fred does not know.
-                Err(Refused::Elsewhere) => bounded = false,
+            if let Some(answer) = settled(&command, answer).await {
+                return answer.map_err(|error| self.failed(link, &error));
             }
+            // Some of the time is gone, of which fred does not know.
+            bounded = false;
         }
         let client = link.client()?;
         let answer = directed(&client, &command, deadline);
@@ -232,6 +231,7 @@ impl Redis {
         match error::code(error.details()) {
             Some("READONLY" | "NOAUTH") => link.mislead(),
             None if *error.kind() == ErrorKind::Timeout => link.suspect(),
+            None if *error.kind() == ErrorKind::Protocol => link.mislead(),
             _ => {}
         }
         error::failed(error, link.server())
@@ -250,10 +250,18 @@ fn quick(queue: &Queue, command: &Command) -> Option<Answer> {
     }
 }
 
-fn value(reply: Reply) -> Value {
-    match reply {
-        Reply::Bulk(bytes) => Value::Bytes(bytes),
-        _ => Value::Null,
+/// Waits for what came of a command on the short way; `None` where fred is to send it.
+///
+/// A write that the server may have seen is not sent again: it could be carried out a second time,
+/// from the broken connection, after a newer one.
+async fn settled(command: &Command, answer: Answer) -> Option<FredResult<Value>> {
+    match answer.await {
+        Ok(Reply::Bulk(bytes)) => Some(Ok(Value::Bytes(bytes))),
+        Ok(Reply::Text) => Some(Ok(Value::from_static_str("OK"))),
+        Ok(_) => Some(Ok(Value::Null)),
+        Err(Refused::TimedOut) => Some(Err(timed_out())),
+        Err(Refused::Lost) if !command.is_get() => Some(Err(lost())),
+        Err(Refused::Lost | Refused::Elsewhere) => None,
     }
 }
 
@@ -272,14 +280,23 @@ async fn directed(client: &Client, command: &Command, deadline: Instant) -> Fred
     foreign(command, answer)
 }
 
-/// Makes of a value of another type one that nobody takes for an entry.
+/// Makes of a value of another type one that nobody takes for an entry, and of an answer to another
+/// command an error.
 fn foreign(command: &Command, answer: FredResult<Value>) -> FredResult<Value> {
     match answer {
         Err(error) if command.is_get() && error::code(error.details()) == Some("WRONGTYPE") => {
             Ok(Value::Queued)
         }
+        Ok(value) if !command.is_answered_by(&value) => Err(out_of_step()),
         answer => answer,
     }
+}
+
+fn done(answer: &Value) -> Result<()> {
+    if answer.is_ok() {
+        return Ok(());
+    }
+    Err(unexpected())
 }
 
 /// An empty string is a missing one, to `GETRANGE`; no entry is empty.
@@ -302,6 +319,16 @@ async fn within<T>(bound: Duration, call: impl Future<Output = FredResult<T>>) -
 
 fn timed_out() -> fred::error::Error {
     fred::error::Error::new(ErrorKind::Timeout, "no answer in time")
+}
+
+fn lost() -> fred::error::Error {
+    let text = "it was lost before the answer: the write may be carried out later";
+    fred::error::Error::new(ErrorKind::IO, text)
+}
+
+fn out_of_step() -> fred::error::Error {
+    let text = "it answered something else than was asked for";
+    fred::error::Error::new(ErrorKind::Protocol, text)
 }
 
 fn unexpected() -> Error {

@@ -35,7 +35,8 @@ pub(crate) fn of(call: &Call<'_>, backend: &Backend) -> Span {
             "db.query.text",
             tracing::field::display(format_args!("{command} {key}")),
         ),
-        Keys::Many(count) => span.record("db.operation.batch.size", count),
+        Keys::Many(count @ 2..) => span.record("db.operation.batch.size", count),
+        Keys::Many(_) => &span,
     };
     span
 }

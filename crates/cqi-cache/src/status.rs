@@ -32,9 +32,9 @@ pub struct Status {
     pub loading: u64,
     /// Loaders called.
     pub loads: u64,
-    /// Loaders that failed, those that took too long aside.
+    /// Loaders that failed, but for want of time. That there is no such value is an answer.
     pub load_errors: u64,
-    /// Loaders that took longer than `cache.load_timeout`.
+    /// Loaders that timed out, by `cache.load_timeout` or by themselves.
     pub load_timeouts: u64,
     /// Callers that took the value of a loader that ran already.
     pub joined: u64,

@@ -72,17 +72,16 @@ impl Cache {
         Ok(self.inner().call(call, delete).await? > 0)
     }
 
-    /// Reads what is under a key, if it is of this type, be it expired or absent. Counts it where there
-    /// is none; what else it is the caller counts.
-    pub(crate) async fn lookup<M: Name>(&self, key: &Key) -> Result<Option<Entry>> {
+    /// Reads what is under a key.
+    pub(crate) async fn read(&self, key: &Key) -> Result<Option<Bytes>> {
         let call = Call::one(Operation::Get, key);
         let get = self.inner().backend.get(self.full(key));
-        let stored = self.inner().call(call, get).await?;
-        Ok(self.entry::<M>(key, stored))
+        self.inner().call(call, get).await
     }
 
-    /// The entry in what was read; counts it where there is none of this type.
-    fn entry<M: Name>(&self, key: &Key, stored: Option<Bytes>) -> Option<Entry> {
+    /// The entry in what was read, if it is of this type, be it expired or absent. Counts it where
+    /// there is none; what else it is the caller counts.
+    pub(crate) fn entry<M: Name>(&self, key: &Key, stored: Option<Bytes>) -> Option<Entry> {
         let Some(stored) = stored else {
             self.inner().counters.misses.inc();
             return None;

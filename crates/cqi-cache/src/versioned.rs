@@ -54,7 +54,7 @@ impl Cache {
             ..Header::new(self.tag::<M>(), keep)
         };
         let stored = self.encode(call, &header, value)?;
-        self.inner().loads.supersede(key).await;
+        self.supersede([key]).await;
         self.write_versioned(key, stored, keep).await
     }
 
@@ -69,9 +69,7 @@ impl Cache {
         &self,
         key: &Key,
     ) -> Result<Option<(M, u64)>> {
-        let call = Call::one(Operation::Get, key);
-        let get = self.inner().backend.get(self.full(key));
-        let stored = self.inner().call(call, get).await?;
+        let stored = self.read(key).await?;
         Ok(self.value(key, stored))
     }
 }

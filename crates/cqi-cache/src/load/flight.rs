@@ -49,8 +49,8 @@ struct Flight {
     /// an outcome.
     lead: Semaphore,
     outcome: OnceLock<Outcome>,
-    /// Whether what was loaded may be stored; locked while it is.
-    may_store: tokio::sync::Mutex<bool>,
+    /// Locked while what was loaded is stored.
+    store: tokio::sync::Mutex<()>,
 }
 
 impl Flights {
@@ -91,22 +91,14 @@ impl Flights {
 
     /// Keeps what is being loaded for a key from being stored: something newer is about to be
     /// there, or nothing. Calls from now on do not join those flights either.
-    ///
-    /// Waits out a store under way. Dropped midway, it has only made calls load again.
-    pub(super) async fn supersede(&self, key: &Key) {
-        for flight in self.take(key) {
-            *flight.may_store.lock().await = false;
-        }
-    }
-
-    fn take(&self, key: &Key) -> Vec<Arc<Flight>> {
+    pub(super) fn supersede(&self, key: &Key) -> Vec<Superseded> {
         let mut table = self.lock();
         if table.slots.is_empty() {
             return Vec::new();
         }
         let all = (key.clone(), 0)..=(key.clone(), u64::MAX);
         let taken = table.slots.extract_if(all, |_, _| true);
-        taken.map(|(_, slot)| slot.flight).collect()
+        taken.map(|(_, slot)| Superseded(slot.flight)).collect()
     }
 
     /// Whether a key's flight landed after others were counted, as far as is remembered.
@@ -132,7 +124,7 @@ impl Slot {
             flight: Arc::new(Flight {
                 lead: Semaphore::new(1),
                 outcome: OnceLock::new(),
-                may_store: tokio::sync::Mutex::new(true),
+                store: tokio::sync::Mutex::default(),
             }),
             seats: 0,
         }
@@ -144,6 +136,17 @@ impl Table {
     fn slot(&mut self, seat: &Seat) -> Option<&mut Slot> {
         let slot = self.slots.get_mut(&seat.id)?;
         Arc::ptr_eq(&slot.flight, &seat.flight).then_some(slot)
+    }
+}
+
+/// A flight that nobody boards any more.
+#[derive(Debug)]
+pub(super) struct Superseded(Arc<Flight>);
+
+impl Superseded {
+    /// Waits out a store that was under way.
+    pub(super) async fn stored(&self) {
+        let _ = self.0.store.lock().await;
     }
 }
 
@@ -220,8 +223,8 @@ impl Lead {
 
     /// Locks out whoever supersedes the flight while it is stored; `None` when one was here before.
     pub(super) async fn storing(&self) -> Option<impl Drop> {
-        let may_store = self.0.flight.may_store.lock().await;
-        may_store.then_some(may_store)
+        let storing = self.0.flight.store.lock().await;
+        (!self.is_superseded()).then_some(storing)
     }
 }
 
@@ -282,17 +285,19 @@ mod tests {
         let lead = lead(board(&flights));
         lead.land(failed());
         let key = Key::new("key");
-        let mut supersede = pin!(flights.supersede(&key));
+        let superseded;
         {
             let mut storing = pin!(lead.storing());
             let Poll::Ready(storing) = poll(storing.as_mut()) else {
                 panic!("nothing to wait for");
             };
             assert!(storing.is_some());
-            assert!(poll(supersede.as_mut()).is_pending());
+            superseded = flights.supersede(&key);
+            assert_eq!(superseded.len(), 1);
+            assert!(poll(pin!(superseded[0].stored())).is_pending());
             assert!(lead.is_superseded());
         }
-        assert!(poll(supersede).is_ready());
+        assert!(poll(pin!(superseded[0].stored())).is_ready());
         let Poll::Ready(storing) = poll(pin!(lead.storing())) else {
             panic!("nothing to wait for");
         };

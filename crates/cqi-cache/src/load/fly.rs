@@ -40,7 +40,7 @@ impl Cache {
         Fut: Future<Output = Result<M>>,
     {
         let stale = miss.stale.take();
-        let Some(stale) = stale.and_then(|entry| self.decode::<M>(key, entry)) else {
+        let Some(stale) = stale.and_then(|entry| entry.message::<M>().ok()) else {
             let loaded = self.fly(key, miss, loader).await;
             return loaded.with_context(|| format!("load {key}"));
         };
@@ -75,14 +75,14 @@ impl Cache {
                 Ok(Turn::Lead(lead)) => lead,
                 Ok(Turn::Landed(outcome)) => {
                     inner.counters.joined.inc();
-                    return self.share(key, outcome?);
+                    return share(outcome?);
                 }
                 Err(_) => return Err(Arc::new(run::too_slow(limit))),
             };
             if let Some(outcome) = self.look_again::<M>(&lead, key, &mut miss).await {
                 lead.land(outcome.clone());
                 inner.counters.joined.inc();
-                return self.share(key, outcome?);
+                return share(outcome?);
             }
             if !lead.is_superseded() {
                 break lead;
@@ -105,7 +105,7 @@ impl Cache {
     }
 
     /// Looks up again where another call's flight landed since the lookup: one that missed what that
-    /// brought is no reason to load.
+    /// brought is no reason to load. The call was counted when it missed.
     async fn look_again<M: Message + Name + Default>(
         &self,
         lead: &Lead,
@@ -115,11 +115,12 @@ impl Cache {
         if !miss.plan.reachable || !lead.is_late(miss.landed) {
             return None;
         }
-        let Ok(found) = self.lookup::<M>(key).await else {
+        let Ok(found) = self.read(key).await else {
             miss.plan.reachable = false;
             return None;
         };
-        let entry = found?;
+        let limit = self.inner().max_value_size;
+        let entry = Entry::parse(found?, lead.id().1, limit).ok()?;
         miss.plan.found = true;
         match entry.header {
             header if header.is_expired_now() => None,
@@ -127,20 +128,20 @@ impl Cache {
                 let kept = miss.plan.policy.keeps_absence();
                 kept.then(|| Err(Arc::new(known_absent(entry))))
             }
-            _ => self.decode::<M>(key, entry.clone()).map(|_| Ok(entry)),
+            _ => entry.clone().message::<M>().ok().map(|_| Ok(entry)),
         }
-    }
-
-    /// Decodes what another call loaded. Fields of type `Bytes` are the same memory for all.
-    fn share<M: Message + Default>(&self, key: &Key, entry: Entry) -> Result<M, Arc<Error>> {
-        self.decode(key, entry).ok_or_else(|| {
-            Arc::new(Error::permanent(
-                "what another call loaded does not decode: its message is nested too deeply",
-            ))
-        })
     }
 
     pub(super) fn id<M: Name>(&self, key: &Key) -> Id {
         (key.clone(), self.tag::<M>())
     }
+}
+
+/// Decodes what another call loaded. Fields of type `Bytes` are the same memory for all.
+fn share<M: Message + Default>(entry: Entry) -> Result<M, Arc<Error>> {
+    entry.message().map_err(|_| {
+        Arc::new(Error::permanent(
+            "what another call loaded does not decode: its message is nested too deeply",
+        ))
+    })
 }

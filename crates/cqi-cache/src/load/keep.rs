@@ -85,6 +85,7 @@ impl Cache {
     ) -> Arc<Error> {
         let inner = self.inner();
         match error.kind() {
+            Kind::NotFound => {}
             Kind::Timeout => inner.counters.load_timeouts.inc(),
             _ => inner.counters.load_errors.inc(),
         }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use cqi_errors::Result;
+use cqi_errors::{Kind, Result};
 use prost::{Message, Name};
 use tokio::task::JoinSet;
 use tracing::{Instrument, Span};
@@ -37,8 +37,9 @@ fn is_due_by(random: f64, header: &Header, beta: f64, now: u64) -> bool {
 }
 
 impl Cache {
-    /// Loads a value again in the background, unless that is being done or has just failed.
-    pub(super) fn refresh<M, F, Fut>(&self, key: &Key, policy: LoadPolicy, loader: F)
+    /// Loads a value again in the background, unless that is being done, has just failed, or was done
+    /// since `landed` flights had, when the value was looked up.
+    pub(super) fn refresh<M, F, Fut>(&self, key: &Key, policy: LoadPolicy, loader: F, landed: u64)
     where
         M: Message + Name + Default + 'static,
         F: FnOnce() -> Fut + Send + 'static,
@@ -52,6 +53,9 @@ impl Cache {
         let Some(lead) = inner.loads.flights.begin(id) else {
             return;
         };
+        if lead.is_late(landed) {
+            return;
+        }
         let plan = Plan {
             found: true,
             early: true,
@@ -75,7 +79,9 @@ impl Cache {
                 End::Panicked(_) => run::panicked(),
             };
             let error = cache.fail(&lead, &key, plan, error).await;
-            cache.inner().loads.trouble.early(&key, &error);
+            if error.kind() != Kind::NotFound {
+                cache.inner().loads.trouble.early(&key, &error);
+            }
         };
         if inner.loads.background.spawn(task.instrument(span)) {
             inner.counters.loads.inc();

@@ -9,9 +9,10 @@ use fred::types::Value;
 use tokio::time::Instant;
 
 use super::command::Command;
-use super::lane::Refused;
 use super::link::Link;
-use super::{Redis, error, foreign, found, millis, quick, timed_out, unexpected, value, within};
+use super::{
+    Redis, done, error, foreign, found, millis, quick, settled, timed_out, unexpected, within,
+};
 
 /// The most keys that go to the server at once.
 const KEYS: usize = 512;
@@ -47,7 +48,7 @@ impl Redis {
             .map(|(key, value)| Command::Set { key, value, keep });
         for batch in batches(commands) {
             for answer in self.many(&batch).await {
-                if let Err(error) = answer {
+                if let Err(error) = answer.and_then(|answer| done(&answer)) {
                     failed += 1;
                     first.get_or_insert(error);
                 }
@@ -91,11 +92,15 @@ impl Redis {
                 .settings
                 .command_timeout
                 .saturating_sub(begin.elapsed());
-            let mut rest = match link.client() {
+            let rest = match link.client() {
                 Ok(client) => Box::pin(by_fred(&client, left, &rest)).await,
                 Err(_) => Vec::new(),
+            };
+            // The short way's answers say nothing about fred's connection.
+            if rest.iter().any(Result::is_ok) {
+                link.answered();
             }
-            .into_iter();
+            let mut rest = rest.into_iter();
             answers
                 .iter_mut()
                 .filter(|answer| answer.is_none())
@@ -103,7 +108,7 @@ impl Redis {
         }
         // Those without an answer have no connection.
         let answers = answers.into_iter().map(|answer| match answer {
-            Some(answer) => self.answer(link, answer),
+            Some(answer) => answer.map_err(|error| self.failed(link, &error)),
             None => link
                 .client()
                 .and_then(|_| Err(self.failed(link, &timed_out()))),
@@ -119,14 +124,10 @@ async fn by_lane(link: &Link, batch: &[Command]) -> Vec<Option<FredResult<Value>
     };
     let queued: Vec<_> = batch.iter().map(|command| quick(&queue, command)).collect();
     let mut answers = Vec::with_capacity(batch.len());
-    for queued in queued {
+    for (command, queued) in batch.iter().zip(queued) {
         answers.push(match queued {
             None => None,
-            Some(answer) => match answer.await {
-                Ok(reply) => Some(Ok(value(reply))),
-                Err(Refused::TimedOut) => Some(Err(timed_out())),
-                Err(Refused::Elsewhere) => None,
-            },
+            Some(answer) => settled(command, answer).await,
         });
     }
     answers

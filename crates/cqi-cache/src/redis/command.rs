@@ -35,11 +35,53 @@ impl Command {
         matches!(self, Self::Get { .. })
     }
 
+    /// Whether this can be the answer to it; if not, answers and commands are out of step.
+    pub(super) fn is_answered_by(&self, answer: &Value) -> bool {
+        match self {
+            Self::Get { .. } => matches!(
+                answer,
+                Value::Bytes(_) | Value::String(_) | Value::Null | Value::Queued
+            ),
+            Self::Set { .. } => answer.is_ok(),
+            Self::Unlink { .. } => matches!(answer, Value::Integer(_)),
+        }
+    }
+
     /// How many bytes it sends, about.
     pub(super) fn size(&self) -> usize {
         match self {
             Self::Get { key, .. } | Self::Unlink { key } => key.len(),
             Self::Set { key, value, .. } => key.len() + value.len(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_to_another_command_is_noticed() {
+        let key = Bytes::from_static(b"k");
+        let get = Command::Get {
+            key: key.clone(),
+            last: 1,
+        };
+        let set = Command::Set {
+            key: key.clone(),
+            value: Bytes::new(),
+            keep: None,
+        };
+        let unlink = Command::Unlink { key };
+        let bulk = Value::Bytes(Bytes::from_static(b"OKAY"));
+        let (ok, one) = (Value::from_static_str("OK"), Value::Integer(1));
+        for (command, answers) in [
+            (get, [true, true, false, true]),
+            (set, [false, true, false, false]),
+            (unlink, [false, false, true, false]),
+        ] {
+            let fits = [&bulk, &ok, &one, &Value::Null].map(|it| command.is_answered_by(it));
+            assert_eq!(fits, answers, "{command:?}");
         }
     }
 }

@@ -51,17 +51,18 @@ impl StdError for RedisError {}
 
 impl From<&fred::error::Error> for RedisError {
     fn from(error: &fred::error::Error) -> Self {
-        let text = error.details();
-        // The server repeats the arguments of a command it does not know: values, passwords.
-        let text = text
-            .split(", with args beginning with")
-            .next()
-            .unwrap_or(text);
+        let text = discreet(error.details());
         Self {
             text: plain(text).to_owned(),
             replied: code(text).is_some(),
         }
     }
+}
+
+/// Leaves out the arguments, values and passwords, of a command that the server does not know.
+pub(super) fn discreet(text: &str) -> &str {
+    let cut = text.find(", with args beginning with");
+    &text[..cut.unwrap_or(text.len())]
 }
 
 /// What a person reads of the `Debug` text of an `io::Error`, which is all that fred keeps.

@@ -27,8 +27,13 @@ pub(super) use self::driver::Ended;
 pub(super) use self::queue::{Answer, Queue, Refused};
 pub(super) use self::resp::Reply;
 use self::resp::{Decimal, Parsed};
+use super::error;
 use super::hosts::Host;
 use super::settings::Settings;
+
+/// How often it is tried whether the server answers, so that nothing on the way takes the connection
+/// for unused, and a lost one is not first noticed by callers.
+const IDLE: Duration = Duration::from_secs(10);
 
 /// One connection, which ends when a call gets no answer in time or when the server makes no sense.
 #[derive(Debug)]
@@ -77,10 +82,14 @@ impl Lane {
     /// # Cancel safety
     /// May be dropped and called again.
     pub(super) async fn ended(&mut self) -> Ended {
-        match self.driver.join_next().await {
-            Some(Ok(ended)) => ended,
-            Some(Err(error)) => Ended::Lost(io::Error::other(error)),
-            None => std::future::pending().await,
+        loop {
+            match timeout(IDLE, self.driver.join_next()).await {
+                Ok(Some(Ok(ended))) => return ended,
+                Ok(Some(Err(error))) => return Ended::Lost(io::Error::other(error)),
+                Ok(None) => std::future::pending().await,
+                // The driver waits for its answer.
+                Err(_) => drop(self.queue.ping()),
+            }
         }
     }
 
@@ -131,9 +140,8 @@ async fn log_in<S: AsyncRead + AsyncWrite + Unpin>(
                 }
             }
             Parsed::Reply(Reply::Error(line)) => {
-                return Err(io::Error::other(
-                    String::from_utf8_lossy(&line).into_owned(),
-                ));
+                let line = String::from_utf8_lossy(&line);
+                return Err(io::Error::other(error::discreet(&line)));
             }
             _ => return Err(io::Error::other("not an answer of redis")),
         }

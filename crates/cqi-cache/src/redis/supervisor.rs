@@ -101,6 +101,9 @@ async fn keep_lane(shared: &Shared, host: &Host, slot: &mut Option<Lane>) -> Inf
             }
             Err(error) => {
                 tracing::debug!(server = %host, cause = %error, "no short way to redis");
+                if error.kind() == std::io::ErrorKind::TimedOut {
+                    shared.suspicion.notify_one();
+                }
             }
         }
         sleep(backoff.next()).await;

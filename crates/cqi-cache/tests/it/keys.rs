@@ -71,6 +71,22 @@ fn an_empty_part_can_be_seen() {
     assert_eq!(Key::new("%").as_str(), "%25");
 }
 
+/// As a date with a format that it does not know.
+struct Fails;
+
+impl fmt::Display for Fails {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("20")?;
+        Err(fmt::Error)
+    }
+}
+
+#[test]
+#[should_panic = "the Display of a key's part failed"]
+fn a_part_that_cannot_be_written_is_no_key() {
+    let _ = Key::new("day").part(Fails);
+}
+
 #[test]
 fn a_key_is_shown_up_to_a_length() {
     let usual = Key::new("asset").part("x".repeat(122));

@@ -1,5 +1,6 @@
 //! Loading what is missing, on both backends.
 
+mod again;
 mod early;
 mod failures;
 mod flight;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use cqi_cache::{Cache, Key, Ttl};
 use cqi_config::CacheConfig;
+use cqi_errors::Kind;
 
 use crate::support::{Blob, LONG, blob, key, until};
 
@@ -88,11 +89,15 @@ async fn expired_values_leave_their_room() {
 
 #[tokio::test]
 async fn caches_are_apart_and_a_closed_one_is_empty() {
-    let (one, two) = (cache(1 << 20).await, cache(1 << 20).await);
-    one.set(&key("a"), &blob(100), LONG).await.unwrap();
-    assert_eq!(two.get::<Blob>(&key("a")).await.unwrap(), None);
+    let (one, two) = (cache(64 << 20).await, cache(1 << 20).await);
+    // More than moka gives up at a time.
+    for n in 0..20_000 {
+        one.set(&key(n), &blob(3), LONG).await.unwrap();
+    }
+    assert_eq!(two.get::<Blob>(&key(1)).await.unwrap(), None);
     one.close().await;
-    assert_eq!(one.status().entries, 0);
+    let status = one.status();
+    assert_eq!((status.entries, status.size), (0, 0));
 }
 
 #[tokio::test]
@@ -105,4 +110,17 @@ async fn debug_shows_no_values() {
         !shown.contains("secret") && !shown.contains("7, 7"),
         "{shown}"
     );
+}
+
+#[tokio::test]
+async fn a_jitter_that_is_no_fraction_is_refused() {
+    for ttl_jitter in [f64::NAN, -0.1, 1.1] {
+        let config = CacheConfig {
+            ttl_jitter,
+            ..CacheConfig::default()
+        };
+        let error = Cache::connect(&config).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Permanent);
+        assert!(error.to_string().contains("cache.ttl_jitter"), "{error}");
+    }
 }

@@ -73,19 +73,29 @@ async fn each_command_is_a_span_by_the_conventions() {
     cache.get::<Price>(&long).await.unwrap();
     cache.get_many::<Price>(&[key(1), key(2)]).await.unwrap();
     cache.delete(&key(1)).await.unwrap();
+    cache.exists(&key(1)).await.unwrap();
+    cache.delete_many(&[key(1), key(2)]).await.unwrap();
+    cache.delete_many(&[key(1)]).await.unwrap();
+    let many = [(key(1), price(64_123.5)), (key(2), price(64_123.5))];
+    cache.set_many(&many, LONG).await.unwrap();
 
     let spans = notes.lines("DEBUG cqi_cache::command");
-    let names: Vec<_> = spans
-        .iter()
-        .map(|span| span.split(' ').nth(2).unwrap())
-        .collect();
-    assert_eq!(
-        names,
-        ["SET", "GET", "GET", "MGET", "DEL"].map(|name| format!("otel.name=\"{name}\""))
-    );
-    for (span, operation) in spans.iter().zip(["SET", "GET", "GET", "MGET", "DEL"]) {
+    let commands = [
+        "SET",
+        "GETRANGE",
+        "GETRANGE",
+        "PIPELINE GETRANGE",
+        "UNLINK",
+        "GETRANGE",
+        "PIPELINE UNLINK",
+        "UNLINK",
+        "PIPELINE SET",
+    ];
+    assert_eq!(spans.len(), commands.len());
+    for (span, command) in spans.iter().zip(commands) {
         for part in [
-            &format!("db.operation.name=\"{operation}\""),
+            &format!("otel.name=\"{command}\""),
+            &format!("db.operation.name=\"{command}\""),
             "db.system.name=\"redis\"",
             "otel.kind=\"client\"",
             &format!("server.address=\"{}\"", redis.host()),
@@ -110,6 +120,7 @@ async fn each_command_is_a_span_by_the_conventions() {
         "{}",
         spans[3]
     );
+    assert!(!spans[7].contains("batch.size"), "{}", spans[7]);
     assert!(!notes.0.lock().unwrap().contains("64123"));
 }
 
@@ -210,6 +221,26 @@ mod metrics {
             !shown
                 .lines()
                 .any(|line| gone.iter().any(|gone| line.starts_with(gone))),
+            "{shown}"
+        );
+    }
+
+    #[tokio::test]
+    async fn loaders_are_measured_also_one_that_is_given_up() {
+        let Place { cache, .. } = Place::memory().await;
+        let metrics = Metrics::new(&MetricsConfig::default(), &ServiceConfig::default()).unwrap();
+        cache.register_metrics(&metrics).unwrap();
+        {
+            let (key, forever) = (key(1), || std::future::pending());
+            let mut load = std::pin::pin!(cache.get_or_load::<Price, _, _>(&key, None, forever));
+            let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+            assert!(load.as_mut().poll(&mut context).is_pending());
+        }
+        let loader = || async { Ok(price(1.0)) };
+        cache.get_or_load(&key(1), None, loader).await.unwrap();
+        let shown = metrics.render(Format::OpenMetrics);
+        assert!(
+            shown.contains("service_cache_load_duration_seconds_count 2\n"),
             "{shown}"
         );
     }

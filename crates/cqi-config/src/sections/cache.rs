@@ -15,7 +15,8 @@ use crate::{HumanDuration, HumanSize, Secret};
 pub struct CacheConfig {
     /// What keeps the values. Default: memory.
     pub backend: CacheBackend,
-    /// What every key begins with, so that services can share a Redis. Default: empty.
+    /// The part that every key begins with, so that services can share a Redis: `assets` makes
+    /// `assets:price:btc` of `price:btc`. Default: empty.
     #[garde(length(max = 128))]
     pub key_prefix: String,
     /// How long a value lives that is set without a time of its own. Default: 5m.

@@ -98,7 +98,7 @@ fn readable(password: &str) -> Result<()> {
 }
 
 fn start_servers(program: &Path, options: &Options) -> Result<Vec<Redis>> {
-    let start = |lead: String| {
+    let start = |lead: String| -> Result<Redis> {
         let mut options = options.clone();
         options.role = follow(&options) + &lead;
         let server = Redis::launch(program, options, None)?;

@@ -107,6 +107,20 @@ pub(crate) fn command(what: &str, folder: &Path) -> Command {
     command
 }
 
+pub(crate) async fn leaves_no_process_when_killed_after(what: &str, wait: Duration) {
+    let folder = folder();
+    let holder = spawn(what, folder.path());
+    sleep(wait).await;
+    holder.kill();
+    // One that was killed before it had a supervisor leaves a folder without a server.
+    let gone = async {
+        while !processes(folder.path()).is_empty() {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(GONE, gone).await.unwrap();
+}
+
 pub(crate) fn is_empty(folder: &Path) -> bool {
     fs::read_dir(folder).unwrap().next().is_none()
 }
@@ -199,17 +213,7 @@ async fn a_server_inherits_nothing_that_its_starter_had_open() {
 #[tokio::test]
 async fn a_process_killed_while_its_server_starts_leaves_no_process() {
     for wait in [10, 30, 100, 300, 600] {
-        let folder = folder();
-        let holder = spawn("private", folder.path());
-        sleep(Duration::from_millis(wait)).await;
-        holder.kill();
-        // One that was killed before it had a supervisor leaves a folder without a server.
-        let gone = async {
-            while !processes(folder.path()).is_empty() {
-                sleep(Duration::from_millis(10)).await;
-            }
-        };
-        timeout(GONE, gone).await.unwrap();
+        leaves_no_process_when_killed_after("private", Duration::from_millis(wait)).await;
     }
 }
 

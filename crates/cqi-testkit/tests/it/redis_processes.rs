@@ -12,7 +12,10 @@ use cqi_testkit::{Redis, RedisCluster, RedisSentinels};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
-use crate::processes::{GONE, Holder, command, folder, gone, is_empty, processes, spawn};
+use crate::processes::{
+    GONE, Holder, command, folder, gone, is_empty, leaves_no_process_when_killed_after, processes,
+    spawn,
+};
 use crate::redis::cli;
 
 /// Starts what a holder is to hold, and returns its URL.
@@ -94,17 +97,7 @@ async fn a_process_killed_while_its_servers_start_leaves_no_process() {
         ("redis-cluster", [50, 150, 300, 1000]),
     ] {
         for wait in waits {
-            let folder = folder();
-            let holder = spawn(what, folder.path());
-            sleep(Duration::from_millis(wait)).await;
-            holder.kill();
-            // One that was killed before it had a supervisor leaves a folder without a server.
-            let gone = async {
-                while !processes(folder.path()).is_empty() {
-                    sleep(Duration::from_millis(10)).await;
-                }
-            };
-            timeout(GONE, gone).await.unwrap();
+            leaves_no_process_when_killed_after(what, Duration::from_millis(wait)).await;
         }
     }
 }

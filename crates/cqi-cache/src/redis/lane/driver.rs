@@ -198,11 +198,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     fn look_at_the_time(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
         loop {
             ready!(self.timer.as_mut().poll(cx));
-            let Some(oldest) = self.queue.0.oldest() else {
-                return Poll::Pending;
-            };
             let now = Instant::now();
-            let end = oldest + self.patience;
+            let end = match self.queue.0.oldest() {
+                Some(oldest) => oldest + self.patience,
+                // Nobody wakes this task while it cannot write.
+                None if self.written < self.output.len() => now + self.patience,
+                None => return Poll::Pending,
+            };
             if end <= now {
                 self.queue.0.close(now.checked_sub(self.patience));
                 return Poll::Ready(Ended::TimedOut);

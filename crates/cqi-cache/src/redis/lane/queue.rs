@@ -23,6 +23,8 @@ pub(in crate::redis) struct Queue {
 struct State {
     open: bool,
     output: Vec<u8>,
+    /// How many commands are in the output: those that the server has certainly not seen.
+    unsent: usize,
     waiting: VecDeque<Waiting>,
     /// The connection's task, where it sleeps until there is something to write.
     driver: Option<Waker>,
@@ -37,9 +39,10 @@ pub(super) struct Waiting {
 /// Why the lane has no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::redis) enum Refused {
-    /// The other way has to be tried: nothing was sent, the server answered with an error, or the
-    /// connection broke.
+    /// The other way has to be tried: nothing was sent, or the server answered with an error.
     Elsewhere,
+    /// The connection broke, and the server may carry it out even now.
+    Lost,
     /// The time for it is over.
     TimedOut,
 }
@@ -59,8 +62,9 @@ impl Future for Answer {
             return Poll::Ready(Err(Refused::Elsewhere));
         };
         Poll::Ready(match ready!(Pin::new(receiver).poll(cx)) {
-            Ok(Ok(Reply::Error(_))) | Err(_) => Err(Refused::Elsewhere),
+            Ok(Ok(Reply::Error(_))) => Err(Refused::Elsewhere),
             Ok(answer) => answer,
+            Err(_) => Err(Refused::Lost),
         })
     }
 }
@@ -71,6 +75,7 @@ impl Queue {
             state: Mutex::new(State {
                 open: true,
                 output: Vec::new(),
+                unsent: 0,
                 waiting: VecDeque::new(),
                 driver: None,
             }),
@@ -91,6 +96,11 @@ impl Queue {
         }
     }
 
+    /// Finds out whether the server answers.
+    pub(super) fn ping(&self) -> Answer {
+        self.send(&[b"PING"])
+    }
+
     fn send(&self, parts: &[&[u8]]) -> Answer {
         let mut state = self.lock();
         let length: usize = parts.iter().map(|part| part.len()).sum();
@@ -101,6 +111,7 @@ impl Queue {
             return Answer(None);
         }
         resp::command(&mut state.output, parts);
+        state.unsent += 1;
         let (caller, answer) = oneshot::channel();
         let since = Instant::now();
         state.waiting.push_back(Waiting { since, caller });
@@ -117,6 +128,7 @@ impl Queue {
     pub(super) fn take_output(&self, buffer: &mut Vec<u8>, cx: &Context<'_>) {
         let mut state = self.lock();
         std::mem::swap(&mut state.output, buffer);
+        state.unsent = 0;
         if buffer.is_empty() {
             match &mut state.driver {
                 Some(driver) => driver.clone_from(cx.waker()),
@@ -137,17 +149,21 @@ impl Queue {
         callers.extend(state.waiting.drain(..count));
     }
 
-    /// Takes no more commands, and sends everybody elsewhere but those who have waited since a time.
+    /// Takes no more commands, and tells everybody why there is no answer; those who have waited since
+    /// a time have waited too long.
     pub(super) fn close(&self, too_long: Option<Instant>) {
         let mut state = self.lock();
         state.open = false;
         state.output = Vec::new();
         let waiting = std::mem::take(&mut state.waiting);
+        let sent = waiting.len().saturating_sub(state.unsent);
         drop(state);
-        for Waiting { since, caller } in waiting {
+        for (at, Waiting { since, caller }) in waiting.into_iter().enumerate() {
             let late = too_long.is_some_and(|too_long| since <= too_long);
             let why = if late {
                 Refused::TimedOut
+            } else if at < sent {
+                Refused::Lost
             } else {
                 Refused::Elsewhere
             };

@@ -107,25 +107,37 @@ async fn what_the_server_must_not_say_ends_the_lane() {
     ] {
         let (mut lane, mut server) = lane(1024);
         let answers = [lane.queue.get(b"a", 9), lane.queue.get(b"b", 9)];
+        let [a, b]: [&[&[u8]]; 2] = [
+            &[b"GETRANGE", b"a", b"0", b"9"],
+            &[b"GETRANGE", b"b", b"0", b"9"],
+        ];
+        expect(&mut server, a).await;
+        expect(&mut server, b).await;
         server.write_all(said.as_bytes()).await.unwrap();
         assert_eq!(lane.ended().await.to_string(), why, "{said:?}");
-        for answer in answers {
-            assert_eq!(answer.await, Err(Refused::Elsewhere), "{said:?}");
-        }
+        let [first, second] = answers;
+        // An error is an answer.
+        let refused = match said.as_bytes()[0] {
+            b'-' => Err(Refused::Elsewhere),
+            _ => Err(Refused::Lost),
+        };
+        assert_eq!(first.await, refused, "{said:?}");
+        assert_eq!(second.await, Err(Refused::Lost), "{said:?}");
         let late = lane.queue.set(b"a", b"", None);
         assert_eq!(late.await, Err(Refused::Elsewhere));
     }
 }
 
 #[tokio::test]
-async fn a_connection_cut_in_an_answer_sends_everybody_elsewhere() {
+async fn a_connection_cut_in_an_answer_loses_the_others() {
     let (mut lane, mut server) = lane(1024);
     let [first, second, third] = [b"a", b"b", b"c"].map(|key| lane.queue.get(key, 9));
+    expect(&mut server, &[b"GETRANGE", b"a", b"0", b"9"]).await;
     server.write_all(b"$1\r\na\r\n$5\r\nab").await.unwrap();
     drop(server);
     assert_eq!(first.await, bulk("a"));
-    assert_eq!(second.await, Err(Refused::Elsewhere));
-    assert_eq!(third.await, Err(Refused::Elsewhere));
+    assert_eq!(second.await, Err(Refused::Lost));
+    assert_eq!(third.await, Err(Refused::Lost));
     assert!(matches!(lane.ended().await, Ended::Lost(_)));
 }
 
@@ -135,6 +147,7 @@ async fn a_lane_that_is_dropped_sends_everybody_elsewhere() {
     let queue = lane.queue();
     let answer = queue.get(b"a", 9);
     drop(lane);
+    // It had no time to be sent.
     assert_eq!(answer.await, Err(Refused::Elsewhere));
     assert_eq!(queue.get(b"a", 9).await, Err(Refused::Elsewhere));
 }
@@ -158,8 +171,76 @@ async fn the_first_that_waits_too_long_ends_the_lane() {
         "{:?}",
         since.elapsed()
     );
-    assert_eq!(behind.await, Err(Refused::Elsewhere));
+    assert_eq!(behind.await, Err(Refused::Lost));
     assert!(matches!(lane.ended().await, Ended::TimedOut));
+}
+
+/// What was not sent cannot be carried out later, and may go elsewhere.
+#[tokio::test(start_paused = true)]
+async fn only_what_was_sent_is_lost() {
+    let (lane, server) = lane(16);
+    let sent = [lane.queue.set(b"a", b"1", None), lane.queue.get(b"b", 9)];
+    sleep(Duration::from_millis(1)).await;
+    let unsent = [lane.queue.set(b"a", b"2", None), lane.queue.get(b"b", 9)];
+    drop(server);
+    for answer in sent {
+        assert_eq!(answer.await, Err(Refused::Lost));
+    }
+    for answer in unsent {
+        assert_eq!(answer.await, Err(Refused::Elsewhere));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unused_lane_is_tried_now_and_then() {
+    let (mut lane, mut server) = lane(1024);
+    let mut driven = JoinSet::new();
+    driven.spawn(async move { (lane.ended().await, Instant::now()) });
+    for _ in 0..3 {
+        let begin = Instant::now();
+        expect(&mut server, &[b"PING"]).await;
+        assert!(begin.elapsed() <= IDLE + PATIENCE, "{:?}", begin.elapsed());
+        server.write_all(b"+PONG\r\n").await.unwrap();
+    }
+    expect(&mut server, &[b"PING"]).await;
+    let asked = Instant::now();
+    let (ended, at) = driven.join_next().await.unwrap().unwrap();
+    assert!(matches!(ended, Ended::TimedOut));
+    assert!(at - asked <= PATIENCE + Duration::from_millis(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_answers_before_it_has_read_keeps_nobody_waiting() {
+    let (lane, mut server) = lane(16);
+    let early = lane.queue.set(b"a", &[7; 1_000], None);
+    server.write_all(b"+OK\r\n").await.unwrap();
+    assert_eq!(early.await, Ok(Reply::Text));
+    sleep(PATIENCE * 3).await;
+    let begin = Instant::now();
+    assert_eq!(
+        lane.queue.get(b"b", 9).await,
+        Err(Refused::TimedOut),
+        "after {:?}",
+        begin.elapsed()
+    );
+    assert!(begin.elapsed() <= PATIENCE * 2, "{:?}", begin.elapsed());
+}
+
+#[tokio::test]
+async fn a_server_that_knows_no_login_does_not_betray_the_password() {
+    let settings = Settings::new(&cqi_config::CacheConfig {
+        backend: cqi_config::CacheBackend::Redis,
+        password: cqi_config::Secret::new("hunter2"),
+        tls: false,
+        ..Default::default()
+    });
+    let (mut stream, mut server) = duplex(1024);
+    server
+        .write_all(b"-ERR unknown command 'AUTH', with args beginning with: 'hunter2' \r\n")
+        .await
+        .unwrap();
+    let error = log_in(&mut stream, &settings.unwrap()).await.unwrap_err();
+    assert_eq!(error.to_string(), "ERR unknown command 'AUTH'");
 }
 
 #[tokio::test(start_paused = true)]

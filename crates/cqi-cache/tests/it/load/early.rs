@@ -150,6 +150,29 @@ async fn a_caller_that_misses_meanwhile_joins_the_load_in_the_background() {
     .await;
 }
 
+/// Its answer came before the new value did, and it looks at it after that.
+#[tokio::test]
+async fn a_reader_of_what_was_replaced_meanwhile_does_not_load_it_once_more() {
+    let server = Redis::start().await.unwrap();
+    let config = CacheConfig {
+        backend: CacheBackend::Redis,
+        hosts: vec![server.address()],
+        tls: false,
+        command_timeout: LONG,
+        ..CacheConfig::default()
+    };
+    let cache = Cache::connect(&config).await.unwrap();
+    load(&cache, Ok(price(1.0))).await.unwrap();
+    let mut late = std::pin::pin!(load(&cache, Ok(price(3.0))));
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    assert!(late.as_mut().poll(&mut cx).is_pending());
+    load(&cache, Ok(price(2.0))).await.unwrap();
+    until(|| cache.status().loading == 0).await;
+    assert_eq!(late.await.unwrap(), price(1.0));
+    assert_eq!(cache.status().refreshed, 1);
+    assert_eq!(cache.get(&key()).await.unwrap(), Some(price(2.0)));
+}
+
 #[tokio::test]
 async fn a_failure_in_the_background_is_nobodys_and_pauses() {
     each(async |cache| {
@@ -190,6 +213,8 @@ async fn what_is_found_gone_in_the_background_is_deleted() {
         assert_eq!(load(&cache, gone).await.unwrap(), price(1.0));
         until(|| cache.status().loading == 0).await;
         assert!(!cache.exists(&key()).await.unwrap());
+        let status = cache.status();
+        assert_eq!((status.refreshed, status.load_errors), (1, 0));
     })
     .await;
 }
@@ -256,7 +281,12 @@ async fn close_ends_what_runs_in_the_background() {
 
 #[tokio::test]
 async fn dropping_the_last_handle_ends_what_runs_in_the_background() {
-    let cache = Cache::connect(&CacheConfig::default()).await.unwrap();
+    // Else that is what ends it.
+    let config = CacheConfig {
+        load_timeout: 2 * LONG,
+        ..CacheConfig::default()
+    };
+    let cache = Cache::connect(&config).await.unwrap();
     let end = begin_one_that_hangs(&cache).await;
     drop(cache);
     let ended = tokio::time::timeout(LONG, end.acquire()).await;

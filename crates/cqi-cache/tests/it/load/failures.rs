@@ -201,13 +201,22 @@ async fn a_policy_that_cannot_be_meant_is_refused() {
             let loader = || async { Ok(price(1.0)) };
             let error = cache.get_or_load(&key(), policy, loader).await.unwrap_err();
             assert_eq!(error.kind(), Kind::Permanent);
-            let text = error.to_string();
-            assert!(
-                text.contains("early_refresh") && text.contains(&beta.to_string()),
-                "{text}"
+            let text = format!(
+                "load price:btc: LoadPolicy::early_refresh({beta}) has to be finite and at least 0"
             );
+            assert_eq!(format!("{error:#}"), text);
         }
         assert_eq!(cache.status().loads, 0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_load_timeout_may_be_endless() {
+    let endless = |config: &mut CacheConfig| config.load_timeout = Duration::MAX;
+    each_with(endless, async |cache| {
+        let loader = || async { Ok(price(1.0)) };
+        assert_eq!(load(&cache, loader).await.unwrap(), price(1.0));
     })
     .await;
 }

@@ -52,7 +52,11 @@ async fn callers_that_come_late_see_what_landed() {
                 });
             }
             callers.join_all().await;
-            assert_eq!(calls.get(), 1, "round {round}, {:?}", cache.status());
+            let status = cache.status();
+            assert_eq!(calls.get(), 1, "round {round}, {status:?}");
+            // Each call counts once, also one that looked again.
+            assert_eq!(status.hits + status.misses, 64 * (round + 1));
+            assert_eq!(status.misses, status.loads + status.joined);
         }
     })
     .await;

@@ -90,6 +90,22 @@ async fn a_frozen_server_costs_its_bound_once_and_callers_still_share() {
     assert_eq!((status.loads, status.errors), (1, CALLERS));
 }
 
+/// Another call's load has landed since, but a server that has just failed is not asked again.
+#[tokio::test]
+async fn a_caller_that_comes_late_does_not_pay_twice_either() {
+    let server = restricted("~* +@all").await;
+    let cache = connect(&server, "service").await;
+    server.freeze().unwrap();
+    let mut late = std::pin::pin!(load(&cache));
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    assert!(late.as_mut().poll(&mut cx).is_pending());
+    load(&cache).await;
+    late.await;
+    server.thaw().unwrap();
+    let status = cache.status();
+    assert_eq!((status.loads, status.errors, status.not_kept), (2, 2, 2));
+}
+
 #[tokio::test]
 async fn a_server_that_refuses_to_store_fails_no_call() {
     let server = restricted("~* +@all -set").await;

@@ -50,7 +50,7 @@ async fn times_can_be_said_in_every_way() {
         must_hit(&cache, Some(MINUTE)).await.unwrap();
         must_hit(&cache, None).await.unwrap();
         must_hit(&cache, Ttl::Never).await.unwrap();
-        must_hit(&cache, LoadPolicy::new(Ttl::Default))
+        must_hit(&cache, LoadPolicy::from(Ttl::Default))
             .await
             .unwrap();
         cache.delete(&key()).await.unwrap();
@@ -326,4 +326,28 @@ async fn what_does_not_decode_is_loaded_and_replaced() {
         );
         assert_eq!(must_hit(&cache, MINUTE).await.unwrap(), price(3.0));
     }
+}
+
+/// So that a loader which takes less than a millisecond has a cost, too.
+#[tokio::test]
+async fn what_a_load_took_is_kept_in_microseconds() {
+    let server = Redis::start().await.unwrap();
+    let config = CacheConfig {
+        backend: CacheBackend::Redis,
+        hosts: vec![server.address()],
+        tls: false,
+        ..CacheConfig::default()
+    };
+    let cache = Cache::connect(&config).await.unwrap();
+    let begin = std::time::Instant::now();
+    let slow = || async {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        Ok(price(1.0))
+    };
+    cache.get_or_load(&key(), MINUTE, slow).await.unwrap();
+    let most = begin.elapsed().as_micros();
+    let cost = server.command(["GETRANGE", "price:btc", "18", "21"]).await;
+    let cost = cost.unwrap().bytes().unwrap().try_into().unwrap();
+    let cost = u128::from(u32::from_be_bytes(cost));
+    assert!((5_000..=most).contains(&cost), "{cost}");
 }

@@ -112,6 +112,25 @@ async fn a_load_in_the_background_has_a_span_linked_to_the_request() {
 }
 
 #[tokio::test]
+async fn a_failure_in_the_background_has_a_line_and_what_is_gone_has_none() {
+    let notes = Notes::default();
+    let _guard = tracing::subscriber::set_default(registry().with(notes.clone()));
+    let cache = Cache::connect(&CacheConfig::default()).await.unwrap();
+    let policy = LoadPolicy::new(MINUTE).early_refresh(1e12);
+    for failure in [
+        Error::not_found("price", "of btc"),
+        Error::temporary("the database is away"),
+    ] {
+        load(&cache, policy, Ok(price(1.0))).await.unwrap();
+        load(&cache, policy, Err(failure)).await.unwrap();
+        until(|| cache.status().loading == 0).await;
+    }
+    let line = "WARN in \"refresh\" message=a value could not be loaded again before it expires \
+                key=price:btc error=the database is away held_back=0";
+    assert_eq!(notes.lines("WARN"), [line]);
+}
+
+#[tokio::test]
 async fn what_callers_are_spared_is_logged_once_in_a_while() {
     let notes = Notes::default();
     let _guard = tracing::subscriber::set_default(registry().with(notes.clone()));

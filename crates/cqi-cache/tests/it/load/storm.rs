@@ -69,7 +69,7 @@ fn policy(number: u8) -> LoadPolicy {
         1 => LoadPolicy::new(ttl)
             .stale_if_error(MINUTE)
             .early_refresh(1e9),
-        2 => LoadPolicy::new(Ttl::Never).not_found(ttl),
+        2 => LoadPolicy::from(Ttl::Never).not_found(ttl),
         _ => LoadPolicy::new(MINUTE).not_found(MINUTE).early_refresh(1e9),
     }
 }

@@ -186,3 +186,33 @@ impl prost::Name for Other {
     const NAME: &'static str = "Other";
     const PACKAGE: &'static str = "test.v1";
 }
+
+/// As where a `select!` has left a load for another branch, and that one sets the key.
+#[tokio::test]
+async fn a_store_that_is_not_polled_does_not_hold_up_a_set() {
+    let server = Redis::start().await.unwrap();
+    let config = CacheConfig {
+        backend: CacheBackend::Redis,
+        hosts: vec![server.address()],
+        tls: false,
+        command_timeout: Duration::from_secs(1),
+        ..CacheConfig::default()
+    };
+    let cache = Cache::connect(&config).await.unwrap();
+    let key = key();
+    let mut load = std::pin::pin!(cache.get_or_load(&key, MINUTE, || async { Ok(price(1.0)) }));
+    tokio::select! {
+        biased;
+        loaded = &mut load => panic!("{loaded:?} without an answer of Redis"),
+        () = until(|| cache.status().loads == 1) => {}
+    }
+    let keys = [Key::new("other"), key.clone()];
+    let set = async {
+        cache.set(&key, &price(2.0), MINUTE).await.unwrap();
+        cache.delete_many(&keys).await.unwrap();
+        cache.set(&key, &price(3.0), MINUTE).await.unwrap();
+    };
+    tokio::time::timeout(LONG, set).await.unwrap();
+    assert_eq!(load.await.unwrap(), price(1.0));
+    assert_eq!(cache.get(&key).await.unwrap(), Some(price(3.0)));
+}

@@ -156,18 +156,80 @@ async fn fred_is_there_for_what_the_cache_does_not_have() {
     assert_eq!(memory.client().unwrap_err().kind(), Kind::Permanent);
 }
 
-/// When only the short way breaks, its calls are made by the other one.
+/// The connections of the cache and what they say: fred's first, and then the short way.
+async fn clients(redis: &Redis) -> Vec<(u64, String)> {
+    let clients = redis.command(["CLIENT", "LIST"]).await.unwrap();
+    let clients = String::from_utf8(clients.bytes().unwrap().to_vec()).unwrap();
+    let others = clients.lines().filter(|line| !line.contains("cmd=client"));
+    let clients = others.filter_map(|line| line.strip_prefix("id=")?.split_once(' '));
+    let mut clients: Vec<_> = clients
+        .map(|(id, what)| (id.parse().unwrap(), what.to_owned()))
+        .collect();
+    clients.sort_unstable();
+    clients
+}
+
+/// Waits until the short way has last done a command, which is repeated meanwhile.
+async fn short_way(redis: &Redis, done: &str, mut repeat: impl AsyncFnMut()) -> u64 {
+    loop {
+        repeat().await;
+        if let [_, .., (id, what)] = &clients(redis).await[..]
+            && what.contains(&format!("cmd={done} "))
+        {
+            return *id;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+async fn kill(redis: &Redis, client: u64) {
+    let id = client.to_string();
+    redis.command(["CLIENT", "KILL", "ID", &id]).await.unwrap();
+}
+
+/// A server may carry out what it got by a connection that is lost: were it sent once more, and a newer
+/// value after that, the older one could stay.
 #[tokio::test]
-async fn a_short_way_that_breaks_costs_no_call() {
+async fn a_write_on_a_short_way_that_breaks_is_not_sent_twice() {
+    let redis = Redis::builder().private().start().await.unwrap();
+    let config = CacheConfig {
+        command_timeout: LONG,
+        ..config(&redis)
+    };
+    let cache = Cache::connect(&config).await.unwrap();
+    let get = async || cache.get::<Blob>(&key(1)).await.map(drop).unwrap();
+    for many in [false, true] {
+        short_way(&redis, "getrange", get).await;
+        redis
+            .command(["CLIENT", "PAUSE", "60000", "WRITE"])
+            .await
+            .unwrap();
+        let entries = [(key(1), blob("1")), (key(2), blob("2"))];
+        let set = async {
+            match many {
+                false => cache.set(&key(1), &blob("1"), LONG).await,
+                true => cache.set_many(&entries, LONG).await,
+            }
+        };
+        let lose = async {
+            let id = short_way(&redis, "set", async || {}).await;
+            kill(&redis, id).await;
+        };
+        let (set, ()) = tokio::join!(set, lose);
+        let error = set.unwrap_err();
+        assert_eq!(error.kind(), Kind::Temporary, "{error:?}");
+        assert!(format!("{error:?}").contains("carried out later"));
+        redis.command(["CLIENT", "UNPAUSE"]).await.unwrap();
+        assert_eq!(cache.get::<Blob>(&key(1)).await.unwrap(), None);
+        assert_eq!(cache.status().reconnects, 0);
+    }
+}
+
+/// When only the short way breaks, reads are made by the other one.
+#[tokio::test]
+async fn a_short_way_that_breaks_costs_no_read() {
     let redis = Redis::builder().private().start().await.unwrap();
     let cache = connect(&redis).await;
-    let ids = async || -> Vec<u64> {
-        let clients = redis.command(["CLIENT", "LIST"]).await.unwrap();
-        let clients = String::from_utf8(clients.bytes().unwrap().to_vec()).unwrap();
-        let others = clients.lines().filter(|line| !line.contains("cmd=client"));
-        let ids = others.filter_map(|line| line.strip_prefix("id=")?.split_once(' '));
-        ids.map(|(id, _)| id.parse().unwrap()).collect()
-    };
     let mut calls = JoinSet::new();
     for task in 0..8 {
         let cache = cache.clone();
@@ -175,7 +237,9 @@ async fn a_short_way_that_breaks_costs_no_call() {
             for round in 0..300 {
                 let key = key(format!("{task}-{}", round % 10));
                 let value = blob(vec![task; 2_000]);
-                cache.set(&key, &value, LONG).await.unwrap();
+                while let Err(error) = cache.set(&key, &value, LONG).await {
+                    assert_eq!(error.kind(), Kind::Temporary, "{error:?}");
+                }
                 assert_eq!(cache.get(&key).await.unwrap(), Some(value.clone()));
                 let both = [key.clone(), super::key("none")];
                 assert_eq!(cache.get_many(&both).await.unwrap(), [Some(value), None]);
@@ -187,21 +251,16 @@ async fn a_short_way_that_breaks_costs_no_call() {
     let mut killed = 0;
     while killed < 10 {
         assert!(begin.elapsed() < LONG);
-        let mut ids = ids().await;
-        ids.sort_unstable();
-        // The first is fred's; what came last is the short way.
-        if let [_, .., last] = ids[..] {
-            redis
-                .command(["CLIENT", "KILL", "ID", &last.to_string()])
-                .await
-                .unwrap();
+        if let [_, .., (last, _)] = clients(&redis).await[..] {
+            kill(&redis, last).await;
             killed += 1;
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     calls.join_all().await;
     assert_eq!(cache.status().reconnects, 0);
-    assert_eq!(cache.status().errors, 0);
+    // A write may be on its way when the connection is lost.
+    assert!(cache.status().errors <= 8 * killed);
 }
 
 #[tokio::test]
