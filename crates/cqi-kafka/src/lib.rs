@@ -2,8 +2,14 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod assignor;
+mod client;
+mod connection;
+mod consumer;
 pub mod membership;
 mod partition;
+mod producer;
 pub mod records;
+mod wire;
 
+pub use client::{Client, ClientSettings};
 pub use partition::TopicPartition;

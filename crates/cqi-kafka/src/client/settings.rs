@@ -1,0 +1,4 @@
+/// How to reach a cluster.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ClientSettings {}

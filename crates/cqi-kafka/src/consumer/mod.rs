@@ -1,0 +1,3 @@
+//! A member of a group, with its records.
+
+mod fetch;

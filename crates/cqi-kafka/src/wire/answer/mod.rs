@@ -1,0 +1,1 @@
+//! One file per API: what of its answer is used.
