@@ -5,8 +5,9 @@
 
 mod answer;
 mod api;
+mod field;
 mod reader;
 
 pub(crate) use answer::*;
-pub(crate) use api::{Api, Versions, encode};
+pub(crate) use api::{Answer, Api, Versions, correlation_id, decode, encode};
 pub(crate) use reader::Reader;
