@@ -3,6 +3,7 @@
 
 pub mod assignor;
 mod client;
+mod code;
 mod connection;
 mod consumer;
 pub mod membership;
@@ -12,4 +13,5 @@ pub mod records;
 mod wire;
 
 pub use client::{Client, ClientSettings};
+pub use connection::ConnectionSettings;
 pub use partition::TopicPartition;

@@ -112,10 +112,10 @@ macro_rules! fields {
         }
 
         impl $crate::wire::field::Field for $name {
+            #[allow(unused_mut, unused_variables, reason = "some have no tagged fields of interest")]
             fn read(
                 reader: &mut $crate::wire::Reader,
             ) -> Result<Self, $crate::wire::reader::Malformed> {
-                #[allow(unused_mut)]
                 let mut read = Self {
                     $($field: reader.field(
                         concat!(stringify!($name), ".", stringify!($field)),
