@@ -1,49 +1,74 @@
 //! One connection to one broker.
 
+mod channel;
+mod failure;
+mod frame;
+mod host;
+mod open;
 mod settings;
+mod transport;
+mod versions;
+mod wait;
 
-use std::marker::PhantomData;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cqi_errors::{Error, Result};
+use cqi_errors::{Kind, Result};
+use kafka_protocol::messages::ApiKey;
+use tokio::sync::oneshot;
 
 use crate::wire::Api;
+use channel::Channel;
+use failure::Failure;
+pub(crate) use host::Host;
 pub use settings::ConnectionSettings;
-
-/// A broker's address.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Host {
-    pub(crate) name: Arc<str>,
-    pub(crate) port: u16,
-}
+use versions::Spoken;
+use wait::Wait;
 
 /// A connection that is ready for requests: TLS, versions and SASL are behind it.
 ///
-/// Cheap to clone. Its task ends when the last clone is gone or when the connection breaks.
+/// Cheap to clone. Its task ends when the last clone and the last answer on its way are gone, or when
+/// the connection breaks: to retire one, drop it, and what it was asked is still answered.
 #[derive(Debug, Clone)]
-pub(crate) struct Connection {}
+pub(crate) struct Connection {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    channel: Channel,
+    spoken: Spoken,
+}
 
 /// An answer on its way; dropped, it is read off the connection and forgotten.
-#[derive(Debug)]
 pub(crate) struct Pending<R: Api> {
-    _answer: PhantomData<fn() -> R::Answer>,
+    connection: Connection,
+    answer: oneshot::Receiver<Result<R::Answer>>,
 }
 
 impl Connection {
-    /// Connects within the settings' connect timeout.
-    pub(crate) async fn open(host: &Host, settings: &Arc<ConnectionSettings>) -> Result<Self> {
-        let _ = (host, settings);
-        Err(Error::permanent("not built yet"))
-    }
-
     /// Hands the request over to be written after those before it; waits while the broker throttles
     /// or too many requests are in flight, at most until the timeout.
     ///
     /// The timeout runs from here to the answer; a connection on which one passes is closed.
+    ///
+    /// # Errors
+    /// - `Timeout`: the request could not be sent in time.
+    /// - `Permanent`: broker and client have no version of the API in common.
+    /// - else, as the connection has ended.
+    ///
+    /// # Cancel safety
+    /// Requests are sent in the order in which their futures were polled first. A dropped future has
+    /// sent nothing.
     pub(crate) async fn begin<R: Api>(&self, request: &R, timeout: Duration) -> Result<Pending<R>> {
-        let _ = (request, timeout);
-        Err(Error::permanent("not built yet"))
+        let Inner { channel, spoken } = &*self.inner;
+        let version = spoken.common::<R>(channel.broker())?;
+        let turn = channel.turn(R::KEY, Wait::new(timeout)).await?;
+        Ok(Pending {
+            answer: turn.begin(request, version).await?,
+            connection: self.clone(),
+        })
     }
 
     /// Sends a request and waits for its answer.
@@ -51,13 +76,44 @@ impl Connection {
         self.begin(request, timeout).await?.answer().await
     }
 
+    /// Says whether requests can be sent.
     pub(crate) fn is_open(&self) -> bool {
-        false
+        self.inner.channel.is_open()
+    }
+
+    /// Ends the connection at once and waits for its task; requests without an answer fail.
+    pub(crate) async fn close(&self) {
+        let why = Failure::new(Kind::Cancelled, "this client closed it");
+        self.inner.channel.close(why).await;
     }
 }
 
 impl<R: Api> Pending<R> {
+    /// Waits for the answer.
+    ///
+    /// # Errors
+    /// - `Timeout`: it did not come in time.
+    /// - `Permanent`: it is malformed.
+    /// - else, as the connection has ended: `Temporary` where another may fare better.
     pub(crate) async fn answer(self) -> Result<R::Answer> {
-        Err(Error::permanent("not built yet"))
+        self.connection
+            .inner
+            .channel
+            .answered(R::KEY, self.answer)
+            .await
     }
 }
+
+impl<R: Api> fmt::Debug for Pending<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let api: ApiKey = R::KEY;
+        write!(
+            f,
+            "Pending({api:?} on {})",
+            self.connection.inner.channel.broker()
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests;

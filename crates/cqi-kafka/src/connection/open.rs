@@ -1,0 +1,87 @@
+//! The way to a connection that is ready for requests.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use cqi_errors::{Error, Kind, Result};
+use kafka_protocol::messages::ApiKey;
+use tokio::net::{TcpSocket, TcpStream, lookup_host};
+use tokio::time::{Instant, timeout_at};
+
+use super::channel::Channel;
+use super::versions::Spoken;
+use super::wait::Wait;
+use super::{Connection, ConnectionSettings, Host, Inner};
+
+impl Connection {
+    /// Connects within the settings' connect timeout.
+    pub(crate) async fn open(host: &Host, settings: &Arc<ConnectionSettings>) -> Result<Self> {
+        let wait = Wait::new(settings.connect_timeout);
+        let stream = dial(host, wait.deadline).await?;
+        let channel = Channel::start(stream, host.clone(), settings);
+        Self::greet(channel, wait).await
+    }
+
+    async fn greet(channel: Channel, wait: Wait) -> Result<Self> {
+        let turn = channel.turn(ApiKey::ApiVersions, wait).await?;
+        let spoken = Spoken::negotiate(&turn, channel.broker()).await?;
+        drop(turn);
+        Ok(Self {
+            inner: Arc::new(Inner { channel, spoken }),
+        })
+    }
+}
+
+/// Connects to the first address of the host that answers.
+async fn dial(host: &Host, deadline: Instant) -> Result<TcpStream> {
+    let addresses = timeout_at(deadline, lookup_host((&*host.name, host.port))).await;
+    let addresses = addresses
+        .map_err(|_| {
+            Error::timeout(format!(
+                "cannot find the address of kafka broker {host} in time"
+            ))
+        })?
+        .map_err(|error| {
+            Error::temporary(format!("cannot find the address of kafka broker {host}"))
+                .with_source(error)
+        })?;
+    let addresses: Vec<_> = addresses.collect();
+    let mut last = None;
+    for (tried, address) in addresses.iter().enumerate() {
+        // A silent address leaves time for those after it.
+        let left = u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX);
+        let now = Instant::now();
+        let share = now + deadline.saturating_duration_since(now) / left;
+        match timeout_at(share, connect(*address)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => {
+                let problem = format!("cannot connect to kafka broker {host} at {address}");
+                last = Some(Error::new(retriable(&error), problem).with_source(error));
+            }
+            Err(_) => {
+                last = Some(Error::timeout(format!(
+                    "kafka broker {host} at {address} did not accept a connection within {:.1?}",
+                    share.saturating_duration_since(now)
+                )));
+            }
+        }
+    }
+    Err(last.unwrap_or_else(|| Error::temporary(format!("kafka broker {host} has no address"))))
+}
+
+async fn connect(address: SocketAddr) -> std::io::Result<TcpStream> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    }?;
+    socket.set_nodelay(true)?;
+    socket.set_keepalive(true)?;
+    socket.connect(address).await
+}
+
+fn retriable(error: &std::io::Error) -> Kind {
+    match Kind::of(error) {
+        Kind::Unknown => Kind::Temporary,
+        kind => kind,
+    }
+}
