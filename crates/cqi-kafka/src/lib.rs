@@ -12,6 +12,6 @@ mod producer;
 pub mod records;
 mod wire;
 
-pub use client::{Client, ClientSettings};
+pub use client::{Client, ClientSettings, Isolation, ListedOffset, OffsetSpec};
 pub use connection::ConnectionSettings;
 pub use partition::TopicPartition;

@@ -1,60 +1,290 @@
 //! The brokers of a cluster, and what they lead.
 
 mod cluster;
+mod control;
+mod dial;
+mod follow;
 mod link;
+mod list;
+mod offsets;
+mod partitions;
+mod pauses;
+mod refresh;
 mod settings;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use cqi_errors::{Error, Result};
+use tokio::sync::{Mutex, watch};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
 
+use crate::connection::{ConnectionSettings, Host};
 use crate::wire::Api;
 pub(crate) use cluster::{Cluster, Leader, Partition, Topic};
+use control::Control;
+use follow::Followed;
+pub(crate) use follow::Interest;
 pub(crate) use link::Link;
+pub use offsets::{Isolation, ListedOffset, OffsetSpec};
+pub(crate) use pauses::Pauses;
+use refresh::{Refresher, Wishes};
 pub use settings::ClientSettings;
+
+/// How long one host is waited for before the next of the bootstrap list is tried as well: what RFC
+/// 8305 recommends for the addresses of one host.
+const BOOTSTRAP_STAGGER: Duration = Duration::from_millis(250);
+
+/// How long a broker of the cluster is waited for before another is asked as well: none answers
+/// metadata that slowly while it is well.
+const STAGGER: Duration = Duration::from_secs(1);
 
 /// A cluster of brokers, found again after each move.
 ///
-/// Cheap to clone; its consumers and producers hold one.
+/// Cheap to clone; its consumers and producers hold one. See [`close`](Self::close) for its end.
+///
+/// ```no_run
+/// use cqi_kafka::{Client, ClientSettings};
+///
+/// # async fn example() -> cqi_errors::Result<()> {
+/// let client = Client::connect(ClientSettings::new(["kafka-1:9092", "kafka-2:9092"])).await?;
+/// println!("{} partitions", client.partitions("prices").await?);
+/// client.close().await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
-pub struct Client {}
+pub struct Client {
+    inner: Arc<Inner>,
+}
 
-/// Keeps topics among those whose metadata is refreshed, until dropped.
 #[derive(Debug)]
-pub(crate) struct Interest {}
+struct Inner {
+    shared: Arc<Shared>,
+    /// The refresher; aborted with the last clone.
+    task: Mutex<JoinSet<()>>,
+}
+
+/// What the client has in common with its task.
+#[derive(Debug)]
+struct Shared {
+    settings: Arc<ClientSettings>,
+    connection: Arc<ConnectionSettings>,
+    bootstrap: Vec<Host>,
+    cluster: watch::Sender<Arc<Cluster>>,
+    followed: Arc<Followed>,
+    wishes: watch::Sender<Wishes>,
+    control: Control,
+    /// A health check waits behind nobody else's request.
+    health: Control,
+    closed: AtomicBool,
+}
 
 impl Client {
     /// Connects to the first broker of the list that answers, and learns of the others.
+    ///
+    /// Hosts are not tried one after another: the next one is as soon as one fails, or has said
+    /// nothing for 250 ms (less, where many are to be tried within `connect_timeout`). All fail
+    /// within twice the `connect_timeout`.
+    ///
+    /// # Errors
+    /// - [`Kind::InvalidInput`](cqi_errors::Kind::InvalidInput): a setting is wrong; the text says
+    ///   which, and what is allowed.
+    /// - [`Kind::Unauthorized`](cqi_errors::Kind::Unauthorized): a broker refused the credentials;
+    ///   no other is asked.
+    /// - [`Kind::Temporary`](cqi_errors::Kind::Temporary), [`Kind::Timeout`](cqi_errors::Kind::Timeout):
+    ///   none answers; the text says of each host why.
+    ///
+    /// # Cancel safety
+    /// A dropped future leaves nothing behind.
     pub async fn connect(settings: ClientSettings) -> Result<Self> {
-        let _ = settings;
-        Err(Error::permanent("not built yet"))
+        settings.validate()?;
+        let shared = Arc::new(Shared::new(settings)?);
+        shared.learn(shared.connection.connect_timeout * 2).await?;
+        let mut task = JoinSet::new();
+        task.spawn(Refresher::new(Arc::clone(&shared)).run());
+        Ok(Self {
+            inner: Arc::new(Inner {
+                shared,
+                task: Mutex::new(task),
+            }),
+        })
+    }
+
+    /// Says whether a broker answers, within `connect_timeout`: one round trip, for a health check.
+    ///
+    /// It has a connection of its own, which it keeps, and so waits behind no other request.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    ///
+    /// # Cancel safety
+    /// Safe: nothing is changed.
+    pub async fn check(&self) -> Result<()> {
+        let shared = &self.inner.shared;
+        let request = refresh::request(std::iter::empty());
+        let timeout = shared.connection.connect_timeout;
+        let answer = shared.ask(&shared.health, &request, timeout);
+        answer.await.map(drop)
+    }
+
+    /// Ends the client's task and waits for it; all its clones are closed with it.
+    ///
+    /// Close consumers and producers first: what they would ask then is refused. Calls that are
+    /// under way end by themselves. When the last clone is dropped without, the task is aborted.
+    ///
+    /// # Cancel safety
+    /// When the future is dropped, the task ends all the same.
+    pub async fn close(&self) {
+        let shared = &self.inner.shared;
+        shared.closed.store(true, Ordering::Release);
+        self.inner.task.lock().await.shutdown().await;
+        shared.control.close();
+        shared.health.close();
     }
 
     /// A connection of its own to a broker, opened with its first request and again when it broke.
     pub(crate) fn link(&self, node: i32) -> Link {
-        let _ = node;
-        Link {}
+        Link::new(self.clone(), node)
     }
 
     /// Asks any broker that answers, on the connection that the client's own requests share.
     pub(crate) async fn ask<R: Api>(&self, request: &R, timeout: Duration) -> Result<R::Answer> {
-        let _ = (request, timeout);
-        Err(Error::permanent("not built yet"))
+        let shared = &self.inner.shared;
+        shared.ask(&shared.control, request, timeout).await
+    }
+
+    /// Asks this broker, on the connection that the client's own requests share.
+    pub(crate) async fn ask_node<R: Api>(
+        &self,
+        node: i32,
+        request: &R,
+        timeout: Duration,
+    ) -> Result<R::Answer> {
+        self.check_open()?;
+        let host = self.host(node)?;
+        let control = &self.inner.shared.control;
+        let answer = control.ask_host(&host, request, Instant::now() + timeout);
+        answer.await.inspect_err(|_| self.refresh())
     }
 
     /// What is known of the cluster; changes arrive by themselves.
-    pub(crate) fn cluster(&self) -> tokio::sync::watch::Receiver<Arc<Cluster>> {
-        unimplemented!()
+    pub(crate) fn cluster(&self) -> watch::Receiver<Arc<Cluster>> {
+        self.inner.shared.cluster.subscribe()
     }
 
     /// Has these topics' metadata fetched now, and kept fresh.
     pub(crate) fn follow(&self, topics: BTreeSet<Arc<str>>) -> Interest {
-        let _ = topics;
-        Interest {}
+        let shared = &self.inner.shared;
+        let new = shared.followed.add(&topics);
+        let mut additions = 0;
+        shared.wishes.send_if_modified(|wishes| {
+            wishes.additions += u64::from(new);
+            additions = wishes.additions;
+            new
+        });
+        Interest::new(Arc::clone(&shared.followed), topics, additions)
     }
 
     /// Says that what is known was wrong: it is fetched anew, not more often than the backoff allows.
-    pub(crate) fn refresh(&self) {}
+    pub(crate) fn refresh(&self) {
+        let wishes = &self.inner.shared.wishes;
+        wishes.send_modify(|wishes| wishes.refreshes += 1);
+    }
+
+    /// How long a request of the client's own may take.
+    pub(crate) fn request_timeout(&self) -> Duration {
+        self.inner.shared.settings.request_timeout
+    }
+
+    /// How long to wait before a request that failed is sent again.
+    pub(crate) fn retry_pauses(&self) -> Pauses {
+        let settings = &self.inner.shared.settings;
+        Pauses::new(settings.retry_backoff, settings.retry_backoff_max)
+    }
+
+    /// `broker 1 (host:port)`, for messages.
+    pub(crate) fn describe(&self, node: i32) -> String {
+        match self.inner.shared.cluster.borrow().brokers.get(&node) {
+            Some(Host { name, port }) => format!("broker {node} ({name}:{port})"),
+            None => format!("broker {node}"),
+        }
+    }
+
+    fn check_open(&self) -> Result<()> {
+        self.inner.shared.check_open()
+    }
+
+    /// Where a broker is.
+    fn host(&self, node: i32) -> Result<Host> {
+        let known = self
+            .inner
+            .shared
+            .cluster
+            .borrow()
+            .brokers
+            .get(&node)
+            .cloned();
+        known.ok_or_else(|| {
+            self.refresh();
+            Error::temporary(format!(
+                "broker {node} is not among the brokers of the cluster at present; it may be restarting"
+            ))
+        })
+    }
+}
+
+impl Shared {
+    fn new(settings: ClientSettings) -> Result<Self> {
+        let bootstrap = settings.hosts()?;
+        let connection = Arc::new(settings.connection.clone());
+        let settings = Arc::new(settings);
+        Ok(Self {
+            bootstrap,
+            cluster: watch::Sender::default(),
+            followed: Arc::default(),
+            wishes: watch::Sender::default(),
+            control: Control::new(&settings, &connection),
+            health: Control::new(&settings, &connection),
+            closed: AtomicBool::new(false),
+            settings,
+            connection,
+        })
+    }
+
+    /// Asks the brokers that are known, and then those of the bootstrap list, for the first answer.
+    async fn ask<R: Api>(
+        &self,
+        control: &Control,
+        request: &R,
+        timeout: Duration,
+    ) -> Result<R::Answer> {
+        self.check_open()?;
+        let mut hosts: Vec<Host> = self.cluster.borrow().brokers.values().cloned().collect();
+        fastrand::shuffle(&mut hosts);
+        let mut first = self.bootstrap.clone();
+        fastrand::shuffle(&mut first);
+        let stagger = match hosts.is_empty() {
+            // The last one is to have as long as the first.
+            true => {
+                BOOTSTRAP_STAGGER.min(timeout / 2 / u32::try_from(first.len()).unwrap_or(u32::MAX))
+            }
+            false => STAGGER,
+        };
+        first.retain(|host| !hosts.contains(host));
+        hosts.append(&mut first);
+        control
+            .ask(request, hosts, stagger, Instant::now() + timeout)
+            .await
+    }
+
+    fn check_open(&self) -> Result<()> {
+        match self.closed.load(Ordering::Acquire) {
+            true => Err(Error::cancelled("the Kafka client is closed")),
+            false => Ok(()),
+        }
+    }
 }

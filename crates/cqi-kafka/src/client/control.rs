@@ -1,0 +1,172 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use cqi_errors::{Error, Kind, Result};
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use super::dial::Dial;
+use super::settings::ClientSettings;
+use crate::connection::{ConnectionSettings, Host};
+use crate::wire::Api;
+
+/// Connections for requests that brokers answer at once, one to each broker that was asked.
+#[derive(Debug)]
+pub(super) struct Control {
+    settings: Arc<ClientSettings>,
+    connection: Arc<ConnectionSettings>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    dials: BTreeMap<Host, Arc<Dial>>,
+    /// Who answered last.
+    preferred: Option<Host>,
+}
+
+impl Control {
+    pub(super) fn new(
+        settings: &Arc<ClientSettings>,
+        connection: &Arc<ConnectionSettings>,
+    ) -> Self {
+        Self {
+            settings: Arc::clone(settings),
+            connection: Arc::clone(connection),
+            state: Mutex::default(),
+        }
+    }
+
+    /// Asks one host after the other, the next one when those before failed or are silent for the
+    /// stagger, and returns the first answer.
+    pub(super) async fn ask<R: Api>(
+        &self,
+        request: &R,
+        hosts: Vec<Host>,
+        stagger: Duration,
+        deadline: Instant,
+    ) -> Result<R::Answer> {
+        let mut waiting = self.in_order(hosts).into_iter();
+        let mut running = FuturesUnordered::new();
+        let mut asked = Vec::new();
+        let mut failures: Vec<(Host, Error)> = Vec::new();
+        let mut next = Instant::now();
+        loop {
+            let more = waiting.len() > 0;
+            if running.is_empty() && !more {
+                return Err(refusal::<R>(failures, &[], deadline));
+            }
+            tokio::select! {
+                biased;
+                Some((host, outcome)) = running.next(), if !running.is_empty() => match outcome {
+                    Ok(answer) => {
+                        self.lock().preferred = Some(host);
+                        return Ok(answer);
+                    }
+                    // The others would say the same, and some servers lock a user out.
+                    Err(error) if Error::kind(&error) == Kind::Unauthorized => return Err(error),
+                    Err(error) => {
+                        failures.push((host, error));
+                        next = Instant::now();
+                    }
+                },
+                () = sleep_until(deadline) => {
+                    return Err(refusal::<R>(failures, &asked, deadline));
+                }
+                () = sleep_until(next), if more => {
+                    let Some(host) = waiting.next() else { continue };
+                    asked.push(host.clone());
+                    next = Instant::now() + stagger;
+                    running.push(async move {
+                        let outcome = self.ask_host(&host, request, deadline).await;
+                        (host, outcome)
+                    });
+                }
+            }
+        }
+    }
+
+    /// Asks this one, until the deadline.
+    pub(super) async fn ask_host<R: Api>(
+        &self,
+        host: &Host,
+        request: &R,
+        deadline: Instant,
+    ) -> Result<R::Answer> {
+        let dial = self.dial(host);
+        let connection = timeout_at(deadline, dial.connection(|| Ok(host.clone())));
+        let connection = connection.await.map_err(|_| late::<R>(host))??;
+        let left = deadline.saturating_duration_since(Instant::now());
+        connection.send(request, left).await
+    }
+
+    /// Closes the connections to all others.
+    pub(super) fn keep(&self, hosts: &BTreeSet<&Host>) {
+        let mut state = self.lock();
+        state.dials.retain(|host, _| hosts.contains(host));
+    }
+
+    /// Closes all connections, once nobody waits for an answer on them.
+    pub(super) fn close(&self) {
+        *self.lock() = State::default();
+    }
+
+    fn dial(&self, host: &Host) -> Arc<Dial> {
+        let mut state = self.lock();
+        let dial = state.dials.entry(host.clone());
+        let dial = dial.or_insert_with(|| Arc::new(Dial::new(&self.settings, &self.connection)));
+        Arc::clone(dial)
+    }
+
+    /// Who answered last first, then those with a connection.
+    fn in_order(&self, mut hosts: Vec<Host>) -> Vec<Host> {
+        let state = self.lock();
+        let open = |host: &Host| state.dials.get(host).is_some_and(|dial| dial.is_open());
+        hosts.sort_by_key(|host| match host {
+            host if !open(host) => 2,
+            host if state.preferred.as_ref() != Some(host) => 1,
+            _ => 0,
+        });
+        hosts
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // No step of a change can panic halfway.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn late<R: Api>(host: &Host) -> Error {
+    let (api, Host { name, port }) = (R::KEY, host);
+    Error::timeout(format!("{api:?} was not answered in time by {name}:{port}"))
+}
+
+/// Says of each host why it did not answer.
+fn refusal<R: Api>(failures: Vec<(Host, Error)>, asked: &[Host], deadline: Instant) -> Error {
+    let mut text = format!("no broker answered {:?}", R::KEY);
+    let mut separator = ": ";
+    for (host, error) in &failures {
+        let _ = write!(text, "{separator}{}:{}: {error:#}", host.name, host.port);
+        separator = "; ";
+    }
+    let failed: BTreeSet<_> = failures.iter().map(|(host, _)| host).collect();
+    for host in asked.iter().filter(|host| !failed.contains(host)) {
+        let _ = write!(
+            text,
+            "{separator}{}:{}: no answer in time",
+            host.name, host.port
+        );
+        separator = "; ";
+    }
+    let late = Instant::now() >= deadline;
+    let kinds = || failures.iter().map(|(_, error)| error.kind());
+    let kind = match kinds().find(|kind| !kind.is_retryable()) {
+        _ if late => Kind::Timeout,
+        Some(kind) if kinds().all(|kind| !kind.is_retryable()) => kind,
+        _ if !failures.is_empty() && kinds().all(|kind| kind == Kind::Timeout) => Kind::Timeout,
+        _ => Kind::Temporary,
+    };
+    Error::new(kind, text)
+}

@@ -1,0 +1,105 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use cqi_errors::{Error, Kind, Result};
+use tokio::sync::Mutex;
+use tokio::time::{Instant, sleep_until};
+
+use super::pauses::Pauses;
+use super::settings::ClientSettings;
+use crate::connection::{Connection, ConnectionSettings, Host};
+
+/// One connection at a time, opened by one caller for all who wait for it.
+#[derive(Debug)]
+pub(super) struct Dial {
+    settings: Arc<ConnectionSettings>,
+    slot: Mutex<Slot>,
+    /// How many attempts came to an end.
+    ended: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Slot {
+    connection: Option<Connection>,
+    /// When the last attempt began.
+    begun: Option<Instant>,
+    /// When the next may begin.
+    next: Instant,
+    pauses: Pauses,
+    /// Why the last attempt failed, for those who waited for it as well.
+    failure: Option<(Kind, String)>,
+}
+
+impl Dial {
+    pub(super) fn new(settings: &ClientSettings, connection: &Arc<ConnectionSettings>) -> Self {
+        let pauses = Pauses::new(settings.reconnect_backoff, settings.reconnect_backoff_max);
+        Self {
+            settings: Arc::clone(connection),
+            slot: Mutex::new(Slot {
+                connection: None,
+                begun: None,
+                next: Instant::now(),
+                pauses,
+                failure: None,
+            }),
+            ended: AtomicU64::new(0),
+        }
+    }
+
+    /// Returns the connection, opened first if there is none, to the host that is asked for then:
+    /// after the pause that follows an earlier attempt.
+    ///
+    /// Cancel safe: an attempt given up halfway counts, so that pauses grow all the same.
+    pub(super) async fn connection(
+        &self,
+        host: impl FnOnce() -> Result<Host>,
+    ) -> Result<Connection> {
+        let ended = self.ended.load(Ordering::Acquire);
+        let mut slot = self.slot.lock().await;
+        if let Some(connection) = &slot.connection {
+            if connection.is_open() {
+                return Ok(connection.clone());
+            }
+            slot.connection = None;
+        }
+        if self.ended.load(Ordering::Acquire) != ended
+            && let Some((kind, text)) = &slot.failure
+        {
+            return Err(Error::new(*kind, text.clone()));
+        }
+        sleep_until(slot.next).await;
+        let host = host()?;
+        slot.begin();
+        let outcome = Connection::open(&host, &self.settings).await;
+        slot.failure = outcome
+            .as_ref()
+            .err()
+            .map(|error| (error.kind(), format!("{error:#}")));
+        slot.connection = outcome.as_ref().ok().cloned();
+        self.ended.fetch_add(1, Ordering::Release);
+        outcome
+    }
+
+    /// Whether there is a connection, as far as can be said without waiting.
+    pub(super) fn is_open(&self) -> bool {
+        self.slot
+            .try_lock()
+            .is_ok_and(|slot| slot.connection.as_ref().is_some_and(Connection::is_open))
+    }
+}
+
+impl Slot {
+    /// Notes the attempt before it is made. A connection that lasted lets the pauses begin anew; one
+    /// that was closed at once does not, or a broker that accepts and closes would be hammered.
+    fn begin(&mut self) {
+        let now = Instant::now();
+        let lasted = |begun: Instant| {
+            self.failure.is_none() && now.duration_since(begun) > self.pauses.longest() * 2
+        };
+        if self.begun.is_some_and(lasted) {
+            self.pauses.reset();
+        }
+        self.begun = Some(now);
+        self.next = now + self.pauses.next();
+    }
+}
