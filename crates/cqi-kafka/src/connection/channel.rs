@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use cqi_errors::{Error, Result};
+use cqi_errors::{Error, Kind, Result};
 use kafka_protocol::messages::ApiKey;
 use kafka_protocol::protocol::StrBytes;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -138,7 +138,7 @@ impl Channel {
             let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
             std::mem::take(&mut *task)
         };
-        task.shutdown().await;
+        while task.join_next().await.is_some() {}
     }
 }
 
@@ -188,6 +188,36 @@ impl Turn<'_> {
     }
 }
 
+impl<'a> Turn<'a> {
+    /// Ends the connection unless what is begun here is done.
+    pub(super) fn end_if_dropped(&self, why: &'static str) -> Unfinished<'a> {
+        Unfinished {
+            shared: Some(&self.channel.shared),
+            why,
+        }
+    }
+}
+
+/// Ends a connection when dropped.
+pub(super) struct Unfinished<'a> {
+    shared: Option<&'a Shared>,
+    why: &'static str,
+}
+
+impl Unfinished<'_> {
+    pub(super) fn done(mut self) {
+        self.shared = None;
+    }
+}
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        if let Some(shared) = self.shared {
+            shared.close(Failure::new(Kind::Temporary, self.why));
+        }
+    }
+}
+
 fn deliver<R: Api>(version: i16, sender: oneshot::Sender<Result<R::Answer>>) -> Deliver {
     Box::new(move |frame| {
         let answer = match frame {
@@ -221,9 +251,8 @@ impl Shared {
             let Some(until) = until.filter(|until| *until > Instant::now()) else {
                 return Ok(());
             };
-            let mut closed = self.closed.subscribe();
             tokio::select! {
-                _ = closed.wait_for(Option::is_some) => return Err(self.refused(api)),
+                _ = self.closed() => return Err(self.refused(api)),
                 () = tokio::time::sleep_until(until.min(wait.deadline)) => {}
             }
             if until > wait.deadline {
@@ -316,7 +345,14 @@ impl Shared {
         Some(Failure::silence(expired.api, expired.wait.timeout))
     }
 
-    /// Tells all who wait; the first reason stays.
+    /// Waits until the connection has ended.
+    pub(super) async fn closed(&self) -> Failure {
+        let mut closed = self.closed.subscribe();
+        let _ = closed.wait_for(Option::is_some).await;
+        self.why()
+    }
+
+    /// Ends the connection and tells all who wait; the first reason stays.
     pub(super) fn close(&self, why: Failure) {
         let (waiting, why) = {
             let mut state = self.state();

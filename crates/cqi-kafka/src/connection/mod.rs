@@ -5,6 +5,7 @@ mod failure;
 mod frame;
 mod host;
 mod open;
+mod sasl;
 mod settings;
 mod transport;
 mod versions;
@@ -22,6 +23,8 @@ use crate::wire::Api;
 use channel::Channel;
 use failure::Failure;
 pub(crate) use host::Host;
+pub use sasl::Sasl;
+use sasl::Session;
 pub use settings::ConnectionSettings;
 use versions::Spoken;
 use wait::Wait;
@@ -39,6 +42,7 @@ pub(crate) struct Connection {
 struct Inner {
     channel: Channel,
     spoken: Spoken,
+    session: Option<Session>,
 }
 
 /// An answer on its way; dropped, it is read off the connection and forgotten.
@@ -62,9 +66,17 @@ impl Connection {
     /// Requests are sent in the order in which their futures were polled first. A dropped future has
     /// sent nothing.
     pub(crate) async fn begin<R: Api>(&self, request: &R, timeout: Duration) -> Result<Pending<R>> {
-        let Inner { channel, spoken } = &*self.inner;
-        let version = spoken.common::<R>(channel.broker())?;
+        let Inner {
+            channel,
+            spoken,
+            session,
+        } = &*self.inner;
+        let broker = channel.broker();
+        let version = spoken.common::<R>(broker)?;
         let turn = channel.turn(R::KEY, Wait::new(timeout)).await?;
+        if let Some(session) = session {
+            session.renew(&turn, broker, spoken).await?;
+        }
         Ok(Pending {
             answer: turn.begin(request, version).await?,
             connection: self.clone(),

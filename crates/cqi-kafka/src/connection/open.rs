@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 use super::channel::Channel;
 use super::versions::Spoken;
 use super::wait::Wait;
-use super::{Connection, ConnectionSettings, Host, Inner};
+use super::{Connection, ConnectionSettings, Host, Inner, Session};
 
 impl Connection {
     /// Connects within the settings' connect timeout.
@@ -19,15 +19,26 @@ impl Connection {
         let wait = Wait::new(settings.connect_timeout);
         let stream = dial(host, wait.deadline).await?;
         let channel = Channel::start(stream, host.clone(), settings);
-        Self::greet(channel, wait).await
+        Self::greet(channel, settings, wait).await
     }
 
-    async fn greet(channel: Channel, wait: Wait) -> Result<Self> {
+    async fn greet(channel: Channel, settings: &ConnectionSettings, wait: Wait) -> Result<Self> {
+        let broker = channel.broker();
         let turn = channel.turn(ApiKey::ApiVersions, wait).await?;
-        let spoken = Spoken::negotiate(&turn, channel.broker()).await?;
+        let spoken = Spoken::negotiate(&turn, broker).await?;
+        let session = match &settings.sasl {
+            Some(sasl) => {
+                Some(Session::begin(&Arc::new(sasl.clone()), &turn, broker, &spoken).await?)
+            }
+            None => None,
+        };
         drop(turn);
         Ok(Self {
-            inner: Arc::new(Inner { channel, spoken }),
+            inner: Arc::new(Inner {
+                channel,
+                spoken,
+                session,
+            }),
         })
     }
 }

@@ -2,6 +2,8 @@ use std::time::Duration;
 
 use cqi_errors::{Error, Result};
 
+use super::Sasl;
+
 /// The longest string of the protocol.
 const LONGEST_NAME: usize = 32_767;
 
@@ -24,6 +26,8 @@ pub struct ConnectionSettings {
     /// It is reserved when the answer's length is read. A broker's records come in answers that are as
     /// large as the fetch allows, and one batch larger than that comes whole.
     pub max_frame_bytes: usize,
+    /// Who the client is; nobody by default (`sasl.mechanism`, `sasl.jaas.config`).
+    pub sasl: Option<Sasl>,
 }
 
 impl ConnectionSettings {
@@ -35,6 +39,7 @@ impl ConnectionSettings {
             connect_timeout: Duration::from_secs(10),
             max_in_flight: 5,
             max_frame_bytes: 100 << 20,
+            sasl: None,
         }
     }
 

@@ -25,6 +25,7 @@ where
         why = read(BufReader::with_capacity(frame::READ_AHEAD, read_half), &shared) => why,
         why = write(BufWriter::with_capacity(WRITE_TOGETHER, write_half), &shared) => why,
         why = watch(&shared) => why,
+        why = shared.closed() => why,
     };
     end.0.close(why);
 }
