@@ -8,10 +8,10 @@ mod connection;
 mod consumer;
 pub mod membership;
 mod partition;
-mod producer;
+pub mod producer;
 pub mod records;
 mod wire;
 
 pub use client::{Client, ClientSettings, Isolation, ListedOffset, OffsetSpec};
-pub use connection::ConnectionSettings;
+pub use connection::{ConnectionSettings, Sasl};
 pub use partition::TopicPartition;

@@ -1,1 +1,3 @@
 //! Idempotent producing.
+
+pub mod sequencer;
