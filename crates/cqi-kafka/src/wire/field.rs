@@ -38,6 +38,17 @@ impl Field for bool {
     }
 }
 
+/// A UUID.
+impl Field for [u8; 16] {
+    fn read(reader: &mut Reader) -> Result<Self, Malformed> {
+        reader.array()
+    }
+
+    fn least(_: bool) -> usize {
+        size_of::<Self>()
+    }
+}
+
 impl Field for Option<StrBytes> {
     fn read(reader: &mut Reader) -> Result<Self, Malformed> {
         reader.nullable_string()
@@ -141,6 +152,20 @@ macro_rules! fields {
                         0 => <$type as $crate::wire::field::Field>::least(flexible),
                         _ => 0,
                     })*
+            }
+        }
+
+        #[cfg(test)]
+        impl $crate::wire::tests::Draw for $name {
+            fn draw(rng: &mut fastrand::Rng, version: i16) -> Self {
+                Self {
+                    $($field: if version < 0 $(+ $since)? {
+                        Default::default()
+                    } else {
+                        $crate::wire::tests::Draw::draw(rng, version)
+                    },)*
+                    $($($tagged: $crate::wire::tests::Draw::draw(rng, version),)*)?
+                }
             }
         }
     )*};

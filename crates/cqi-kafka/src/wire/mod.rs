@@ -11,3 +11,6 @@ mod reader;
 pub(crate) use answer::*;
 pub(crate) use api::{Answer, Api, Versions, correlation_id, decode, encode};
 pub(crate) use reader::Reader;
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@ use crate::wire::{Answer, Api, Versions};
 
 impl Api for MetadataRequest {
     const KEY: ApiKey = ApiKey::Metadata;
-    const VERSIONS: Versions = Versions::new(9, 9);
+    const VERSIONS: Versions = Versions::new(9, 10);
     type Answer = MetadataAnswer;
 }
 
@@ -37,6 +37,8 @@ fields! {
     struct MetadataTopic {
         error_code: i16;
         name: StrBytes;
+        /// Another once the topic was deleted and made again.
+        topic_id: [u8; 16], since(10);
         is_internal: bool;
         partitions: Vec<MetadataPartition>;
         topic_authorized_operations: i32;
