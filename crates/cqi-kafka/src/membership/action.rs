@@ -17,7 +17,7 @@ pub struct WatchId(pub(super) u64);
 
 /// Ties the caller's `RevocationDone` to a revocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RevocationId(pub(super) u64);
+pub struct RevocationId(pub(crate) u64);
 
 /// What the shell has to do.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -62,7 +62,9 @@ impl Membership {
     /// Takes in what happened by `now`, and says what to do, in this order.
     pub fn handle(&mut self, now: Duration, event: Event) -> Vec<Action> {
         self.now = self.now.max(now);
-        if self.is_active() && self.now >= self.poll_by {
+        // Who asks for records in the last moment is alive.
+        let polled = matches!(event, Event::Polled);
+        if self.is_active() && self.now >= self.poll_by && !polled {
             self.leave();
         }
         match event {
@@ -282,7 +284,7 @@ impl Membership {
     }
 
     /// Static members keep their place until the session ends, as in the Java client.
-    fn send_leave(&mut self) -> Option<RequestId> {
+    pub(super) fn send_leave(&mut self) -> Option<RequestId> {
         let identity = std::mem::replace(&mut self.identity, Identity::Stranger);
         let member_id = Arc::clone(identity.id()?);
         if self.settings.is_static() || self.coordinator().is_none() {

@@ -178,6 +178,11 @@ impl Membership {
         match Verdict::of(worst) {
             Verdict::FindAgain => self.find_again(),
             Verdict::Fatal => self.fail("OffsetFetch", worst),
+            // A member that may not read what it owns makes room for one that may.
+            _ if Verdict::refuses_offset(worst) => {
+                self.send_leave();
+                self.fail("OffsetFetch", worst);
+            }
             _ => self.say(Action::Warn {
                 api: "OffsetFetch",
                 code: worst,

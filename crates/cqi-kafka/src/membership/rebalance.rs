@@ -164,8 +164,13 @@ impl Membership {
             Verdict::Fine => {}
             verdict => return self.refused("SyncGroup", code, verdict),
         }
-        let Ok(assignment) = Assignment::decode(assignment) else {
-            return self.refused("SyncGroup", code, Verdict::Retry);
+        // The coordinator fills in nothing for a member that the leader left out.
+        let assignment = match assignment {
+            [] => Assignment::default(),
+            message => match Assignment::decode(message) {
+                Ok(assignment) => assignment,
+                Err(_) => return self.refused("SyncGroup", code, Verdict::Retry),
+            },
         };
         if let Phase::Syncing { joined, .. } = std::mem::replace(&mut self.phase, Phase::Out) {
             self.phase = Phase::Stable(joined);

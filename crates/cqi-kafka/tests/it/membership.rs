@@ -188,6 +188,8 @@ impl Duo {
 }
 
 const FATAL: [i16; 7] = [23, 24, 26, 30, 35, 81, 82];
+/// What a member cannot know where to go on with.
+const UNREADABLE: [i16; 4] = [12, 28, 29, 42];
 
 #[test]
 fn every_code_of_every_api_ends_well_or_in_a_clear_failure() {
@@ -216,10 +218,12 @@ fn every_code_of_every_api_ends_well_or_in_a_clear_failure() {
                     }
                     let text = format!("{api} answers {code}, once: {once}: {:?}", duo.sent);
                     assert!(duo.sent.len() < 120, "{text}");
+                    let unreadable = api == "OffsetFetch" && UNREADABLE.contains(&code);
+                    let fatal = FATAL.contains(&code) || unreadable;
                     match duo.failed() {
-                        Some(_) => assert!(FATAL.contains(&code), "{text}"),
+                        Some(_) => assert!(fatal, "{text}"),
                         None if once => {
-                            assert!(!FATAL.contains(&code), "{text}");
+                            assert!(!fatal, "{text}");
                             assert!(duo.member.is_stable(), "{text}");
                             assert_eq!(duo.member.owned().len(), 2, "{text}");
                             let positions = |a: &Action| matches!(a, Action::Positions(_));
@@ -308,6 +312,46 @@ fn a_commit_ends_as_its_code_says() {
         duo.pass(5 * SECOND);
         assert_eq!(duo.member.owned().len(), owned, "after code {code}");
     }
+}
+
+#[test]
+fn a_member_that_may_not_read_its_topic_makes_room_and_says_so() {
+    let mut duo = Duo::new(Settings::new("group"));
+    (duo.refuse, duo.once) = (Some(("OffsetFetch", 29)), false);
+    duo.event(Event::Subscribe(["t".into()].into()));
+    duo.pass(10 * SECOND);
+    assert_eq!(duo.failed(), Some(29));
+    assert!(
+        duo.sent.ends_with(&["OffsetFetch", "LeaveGroup"]),
+        "{:?}",
+        duo.sent
+    );
+    assert!(duo.member.owned().is_empty());
+}
+
+#[test]
+fn a_member_that_the_leader_left_out_owns_nothing_and_stays() {
+    let mut duo = Duo::new(Settings::new("group"));
+    duo.hold = Some("SyncGroup");
+    duo.event(Event::Subscribe(["t".into()].into()));
+    let empty = Response::SyncGroup {
+        code: 0,
+        assignment: bytes::Bytes::new(),
+    };
+    duo.event(Event::Response(duo.held[0], empty));
+    assert!(duo.member.is_stable());
+    assert!(duo.member.owned().is_empty());
+}
+
+#[test]
+fn a_poll_in_the_last_moment_is_in_time() {
+    let mut duo = Duo::working(Settings::new("group"));
+    duo.now = 300 * SECOND;
+    duo.event(Event::Polled);
+    assert!(duo.member.is_stable());
+    duo.now = 600 * SECOND;
+    duo.event(Event::Tick);
+    assert!(duo.sent.contains(&"LeaveGroup"));
 }
 
 #[test]
