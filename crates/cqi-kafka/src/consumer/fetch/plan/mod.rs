@@ -1,0 +1,535 @@
+//! What to fetch where, and what to deliver next: pure, without I/O and without a clock.
+
+mod partitions;
+mod slot;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use cqi_errors::{Error, Result};
+
+use super::budget::{Budget, Lease, Share};
+use super::chunk::{Chunk, Page};
+use super::{FetchSettings, Position, StartPosition};
+use crate::TopicPartition;
+use crate::client::{Leader, ListedOffset, Pauses};
+use crate::membership::Offset;
+use crate::wire::FetchTopic;
+use partitions::Partitions;
+use slot::{Due, Outcome, Progress, Slot};
+
+/// The time since any fixed moment.
+pub(super) type Now = Duration;
+
+/// All partitions: their positions, what is fetched of them, and what is under way.
+#[derive(Debug)]
+pub(super) struct Plan {
+    settings: FetchSettings,
+    pauses: Pauses,
+    partitions: Partitions,
+    /// Those with something to deliver, in turn.
+    ready: VecDeque<TopicPartition>,
+    /// Brokers that lead a partition, with what their answers hold.
+    nodes: BTreeMap<i32, Node>,
+    budget: Arc<Budget>,
+    /// Counts requests and readings, so that one that is out of date is told from the current.
+    ids: u64,
+    /// What concerns a whole broker, to be told.
+    trouble: Option<Error>,
+}
+
+#[derive(Debug, Default)]
+struct Node {
+    share: Arc<Share>,
+    /// Whether the long poll is under way, so that what is new goes beside it.
+    polled: bool,
+}
+
+/// Which of a broker's two connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lane {
+    /// Waits for records of all partitions.
+    Main,
+    /// Fetches what became due while the main one waits.
+    Side,
+}
+
+/// A request to make.
+#[derive(Debug)]
+pub(super) struct Ask {
+    id: u64,
+    node: i32,
+    lane: Lane,
+    pub(super) wants: Vec<Want>,
+    pub(super) max_bytes: i32,
+    lease: Lease,
+}
+
+/// One partition of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Want {
+    pub(super) partition: TopicPartition,
+    pub(super) offset: i64,
+    /// Of the leader, as far as known.
+    pub(super) leader_epoch: i32,
+    /// Of what was read last, -1 if unknown; the leader tells when its log has something else there.
+    pub(super) last_epoch: i32,
+}
+
+/// Offsets to look up at one broker.
+#[derive(Debug)]
+pub(super) struct Lookup {
+    id: u64,
+    pub(super) wanted: BTreeMap<TopicPartition, StartPosition>,
+}
+
+/// What an answer changed.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Changes {
+    /// There is something to deliver.
+    pub(super) ready: bool,
+    /// A leader moved.
+    pub(super) moved: bool,
+    /// Offsets are to be looked up.
+    pub(super) lookups: bool,
+}
+
+/// A chunk to read from.
+#[derive(Debug)]
+pub(super) struct Taken {
+    id: u64,
+    pub(super) partition: TopicPartition,
+    pub(super) chunk: Chunk,
+}
+
+/// Where a partition is after a page.
+#[derive(Debug)]
+pub(super) struct GivenBack {
+    pub(super) position: Position,
+    /// Whether there may be something to ask for because of it.
+    pub(super) wakes: bool,
+}
+
+impl Plan {
+    pub(super) fn new(settings: FetchSettings, pauses: Pauses, budget: Arc<Budget>) -> Self {
+        Self {
+            settings,
+            pauses,
+            partitions: Partitions::default(),
+            ready: VecDeque::new(),
+            nodes: BTreeMap::new(),
+            budget,
+            ids: 0,
+            trouble: None,
+        }
+    }
+
+    pub(super) const fn settings(&self) -> &FetchSettings {
+        &self.settings
+    }
+
+    fn id(&mut self) -> u64 {
+        self.ids += 1;
+        self.ids
+    }
+
+    pub(super) fn assign(&mut self, partitions: &BTreeSet<TopicPartition>) {
+        for partition in partitions {
+            self.partitions
+                .insert_new(partition, || Slot::new(self.pauses.clone()));
+        }
+    }
+
+    pub(super) fn remove(&mut self, partitions: &BTreeSet<TopicPartition>) {
+        for partition in partitions {
+            self.partitions.remove(partition);
+        }
+        self.ready.retain(|ready| !partitions.contains(ready));
+        self.refresh_nodes();
+    }
+
+    pub(super) fn topics(&self) -> BTreeSet<Arc<str>> {
+        self.partitions.topics().cloned().collect()
+    }
+
+    /// Brokers that lead a partition.
+    pub(super) fn nodes(&self) -> impl Iterator<Item = i32> {
+        self.nodes.keys().copied()
+    }
+
+    /// Sets the position of a partition that has none.
+    pub(super) fn position(&mut self, partition: &TopicPartition, offset: Option<Offset>) {
+        let start = self.settings.start;
+        let Some(slot) = self.partitions.get_mut(partition) else {
+            return;
+        };
+        if slot.progress != Progress::Waiting {
+            return;
+        }
+        match offset {
+            Some(offset) => slot.begin_at(offset.offset, offset.leader_epoch),
+            None => slot.begin_by(start, || {
+                Error::not_found("committed offset", partition)
+                    .context("`start` says to fail then; seek to where the partition is to begin")
+            }),
+        }
+        self.enqueue(partition);
+    }
+
+    pub(super) fn seek(&mut self, partition: &TopicPartition, offset: i64) -> Result<()> {
+        if offset < 0 {
+            let problem = format!("is {offset} for {partition}; 0 and more are allowed");
+            return Err(Error::invalid_input("offset", problem));
+        }
+        self.assigned(partition)?.begin_at(offset, None);
+        Ok(())
+    }
+
+    pub(super) fn seek_to(&mut self, partition: &TopicPartition, to: StartPosition) -> Result<()> {
+        if to == StartPosition::Fail {
+            let problem = format!("is no place in {partition}; name one, or an offset");
+            return Err(Error::invalid_input("position", problem));
+        }
+        self.assigned(partition)?
+            .begin_by(to, || Error::permanent("unreachable"));
+        Ok(())
+    }
+
+    fn assigned(&mut self, partition: &TopicPartition) -> Result<&mut Slot> {
+        self.partitions.get_mut(partition).ok_or_else(|| {
+            let problem = format!("{partition} is not assigned to this consumer");
+            Error::invalid_input("partition", problem)
+        })
+    }
+
+    pub(super) fn pause(&mut self, partitions: &BTreeSet<TopicPartition>, paused: bool) {
+        for partition in partitions {
+            let Some(slot) = self.partitions.get_mut(partition) else {
+                continue;
+            };
+            slot.paused = paused;
+            let position = slot.position;
+            if let Some(chunk) = slot.chunks.front_mut()
+                && paused
+            {
+                chunk.rest(position);
+            }
+            self.enqueue(partition);
+        }
+    }
+
+    pub(super) fn positions(&self) -> BTreeMap<TopicPartition, Position> {
+        self.partitions
+            .iter()
+            .map(|(name, slot)| (name, slot.position(self.settings.isolation)))
+            .collect()
+    }
+
+    /// Learns who leads; says whether anything changed.
+    pub(super) fn follow(&mut self, leader: impl Fn(&TopicPartition) -> Option<Leader>) -> bool {
+        let mut changed = false;
+        for (name, slot) in self.partitions.iter_mut() {
+            changed |= slot.follow(leader(&name));
+        }
+        if changed {
+            self.refresh_nodes();
+        }
+        changed
+    }
+
+    fn refresh_nodes(&mut self) {
+        let leading: BTreeSet<i32> = self
+            .partitions
+            .iter()
+            .filter_map(|(_, slot)| slot.leader.map(|leader| leader.node))
+            .collect();
+        self.nodes.retain(|node, _| leading.contains(node));
+        for node in leading {
+            self.nodes.entry(node).or_default();
+        }
+    }
+
+    /// Says what to ask a broker for now; or when to look again, if by then nothing else changed.
+    pub(super) fn ask(
+        &mut self,
+        node: i32,
+        lane: Lane,
+        now: Now,
+    ) -> std::result::Result<Ask, Option<Now>> {
+        let polled = self.nodes.get(&node).is_some_and(|node| node.polled);
+        if polled != (lane == Lane::Side) {
+            return Err(None);
+        }
+        let mut due = Vec::new();
+        let mut wake = None;
+        for (name, slot) in self.partitions.iter() {
+            let Some(leader) = slot.leader.filter(|leader| leader.node == node) else {
+                continue;
+            };
+            match slot.due(now) {
+                Due::Now => {
+                    let want = Want {
+                        partition: name,
+                        offset: slot.fetch_at,
+                        leader_epoch: leader.epoch,
+                        last_epoch: slot.fetch_epoch.unwrap_or(-1),
+                    };
+                    due.push(((slot.depth(), slot.served), want));
+                }
+                Due::At(at) => wake = Some(wake.map_or(at, |wake: Now| wake.min(at))),
+                Due::Not => {}
+            }
+        }
+        if due.is_empty() {
+            return Err(wake);
+        }
+        let Some(lease) = self.reserve(node, due.len()) else {
+            return Err(wake);
+        };
+        // A broker fills its answer in the order of the request.
+        due.sort_unstable_by_key(|(turn, _)| *turn);
+        let wants: Vec<_> = due.into_iter().map(|(_, want)| want).collect();
+        let id = self.id();
+        for want in &wants {
+            if let Some(slot) = self.partitions.get_mut(&want.partition) {
+                slot.asked = Some(id);
+            }
+        }
+        self.set_polled(node, lane, true);
+        let max_bytes = i32::try_from(lease.bytes()).unwrap_or(i32::MAX);
+        Ok(Ask {
+            id,
+            node,
+            lane,
+            wants,
+            max_bytes,
+            lease,
+        })
+    }
+
+    fn set_polled(&mut self, node: i32, lane: Lane, polled: bool) {
+        if let (Some(node), Lane::Main) = (self.nodes.get_mut(&node), lane) {
+            node.polled = polled;
+        }
+    }
+
+    /// Reserves bytes for the answer about some partitions, as many as are left and useful.
+    fn reserve(&mut self, node: i32, partitions: usize) -> Option<Lease> {
+        let share = Arc::clone(&self.nodes.get(&node)?.share);
+        let part = self.settings.partition_max_bytes.unsigned_abs() as usize;
+        let limit = self.budget.limit() / self.nodes.len();
+        let whole = part.saturating_mul(partitions);
+        let whole = whole.min(self.settings.max_bytes.unsigned_abs() as usize);
+        let wanted = whole.min((limit / 4).max(part));
+        let least = wanted.min(part);
+        let room = |plan: &Self| plan.budget.left().min(limit.saturating_sub(share.used()));
+        if room(self) < least {
+            self.budget.wake_on_return();
+            self.give_up_paused();
+        }
+        let room = room(self);
+        // A limit below one batch, or a caller that keeps what it was given, must not end it all.
+        let bytes = match room >= least || !self.is_idle() {
+            true => room,
+            false => least,
+        };
+        (bytes >= least).then(|| self.budget.lease(&share, bytes.min(wanted)))
+    }
+
+    /// Frees what waits for partitions that are paused: it is fetched again.
+    fn give_up_paused(&mut self) {
+        for (_, slot) in self.partitions.iter_mut() {
+            if slot.paused && !slot.chunks.is_empty() {
+                slot.give_up_buffered();
+            }
+        }
+    }
+
+    /// Whether nothing is under way and nothing waits.
+    fn is_idle(&self) -> bool {
+        let mut slots = self.partitions.iter();
+        slots.all(|(_, slot)| slot.asked.is_none() && slot.depth() == 0)
+    }
+
+    /// Takes the answer to a request.
+    pub(super) fn answered(&mut self, ask: Ask, topics: Vec<FetchTopic>, now: Now) -> Changes {
+        let mut lease = ask.lease;
+        let parts = topics.iter().flat_map(|topic| &topic.partitions);
+        let bytes = parts.filter_map(|part| part.records.as_ref());
+        lease.resize(bytes.map(bytes::Bytes::len).sum());
+        let lease = Arc::new(lease);
+        let mut changes = Changes::default();
+        let mut brought = Vec::new();
+        for topic in topics {
+            for part in topic.partitions {
+                let found = self.partitions.find_mut(&topic.topic, part.partition_index);
+                let Some((name, slot)) = found else { continue };
+                if slot.asked != Some(ask.id) {
+                    continue;
+                }
+                match slot.answered(&name, part, &self.settings, &lease, now) {
+                    Outcome::Nothing => {}
+                    Outcome::Moved => changes.moved = true,
+                    Outcome::Reset => changes.lookups = true,
+                    Outcome::Brought => brought.push(name),
+                }
+            }
+        }
+        changes.ready = !brought.is_empty();
+        for partition in brought {
+            let served = self.id();
+            if let Some(slot) = self.partitions.get_mut(&partition) {
+                slot.served = served;
+            }
+            self.enqueue(&partition);
+        }
+        self.end(ask.id, ask.node, ask.lane, &ask.wants);
+        changes
+    }
+
+    /// Learns that a request got no answer, and why, if the caller should know.
+    pub(super) fn failed(&mut self, ask: &Ask, trouble: Option<Error>) {
+        self.end(ask.id, ask.node, ask.lane, &ask.wants);
+        self.trouble = trouble.or(self.trouble.take());
+    }
+
+    fn end(&mut self, id: u64, node: i32, lane: Lane, wants: &[Want]) {
+        self.set_polled(node, lane, false);
+        for want in wants {
+            if let Some(slot) = self.partitions.get_mut(&want.partition) {
+                slot.asked.take_if(|asked| *asked == id);
+            }
+        }
+    }
+
+    /// Says which offsets to look up now, by broker; or when to look again.
+    pub(super) fn lookups(&mut self, now: Now) -> (Vec<Lookup>, Option<Now>) {
+        let mut wake: Option<Now> = None;
+        let mut due: BTreeMap<Option<i32>, Vec<(TopicPartition, StartPosition)>> = BTreeMap::new();
+        for (name, slot) in self.partitions.iter() {
+            let node = slot.leader.map(|leader| leader.node);
+            match slot.reset_due(now) {
+                Some((start, Due::Now)) => due.entry(node).or_default().push((name, start)),
+                Some((_, Due::At(at))) => wake = Some(wake.map_or(at, |wake| wake.min(at))),
+                _ => {}
+            }
+        }
+        let mut lookups = Vec::new();
+        for wanted in due.into_values() {
+            let id = self.id();
+            for (partition, _) in &wanted {
+                if let Some(slot) = self.partitions.get_mut(partition) {
+                    slot.asked = Some(id);
+                }
+            }
+            let wanted = wanted.into_iter().collect();
+            lookups.push(Lookup { id, wanted });
+        }
+        (lookups, wake)
+    }
+
+    /// Takes what a lookup found; none means that there is no such record.
+    pub(super) fn looked_up(
+        &mut self,
+        lookup: &Lookup,
+        mut found: BTreeMap<TopicPartition, Result<Option<ListedOffset>>>,
+        now: Now,
+    ) {
+        for partition in lookup.wanted.keys() {
+            let Some(slot) = self.partitions.get_mut(partition) else {
+                continue;
+            };
+            if slot.asked.take_if(|asked| *asked == lookup.id).is_none() {
+                continue;
+            }
+            match found.remove(partition) {
+                Some(Ok(Some(listed))) => slot.begin_at(listed.offset, None),
+                Some(Ok(None)) => slot.progress = Progress::Reset(StartPosition::Latest),
+                Some(Err(error)) if !error.kind().is_retryable() => slot.tell(error, now),
+                Some(Err(error)) => {
+                    tracing::debug!(%partition, %error, "the offset could not be looked up yet");
+                    slot.hold(now);
+                }
+                None => slot.hold(now),
+            }
+            self.enqueue(partition);
+        }
+    }
+
+    fn enqueue(&mut self, partition: &TopicPartition) {
+        if let Some(slot) = self.partitions.get_mut(partition)
+            && slot.is_deliverable()
+            && !std::mem::replace(&mut slot.queued, true)
+        {
+            self.ready.push_back(partition.clone());
+        }
+    }
+
+    /// Hands out the next chunk to read from, or the next error to tell.
+    ///
+    /// What is taken is given back before long.
+    pub(super) fn take(&mut self) -> Option<Result<Taken>> {
+        if let Some(trouble) = self.trouble.take() {
+            return Some(Err(trouble));
+        }
+        while let Some(partition) = self.ready.pop_front() {
+            let id = self.id();
+            let Some(slot) = self.partitions.get_mut(&partition) else {
+                continue;
+            };
+            slot.queued = false;
+            if !slot.is_deliverable() {
+                continue;
+            }
+            if let Some(chunk) = slot.chunks.pop_front() {
+                slot.taken = Some(id);
+                return Some(Ok(Taken {
+                    id,
+                    partition,
+                    chunk,
+                }));
+            }
+            if let Some(error) = slot.error.take() {
+                return Some(Err(error));
+            }
+        }
+        None
+    }
+
+    /// Takes a chunk back of which a page was read.
+    ///
+    /// The page may be delivered if it is still of the current position, which is returned.
+    pub(super) fn give_back(&mut self, mut taken: Taken, page: &mut Page) -> Option<GivenBack> {
+        let isolation = self.settings.isolation;
+        let slot = self.partitions.get_mut(&taken.partition)?;
+        slot.taken.take_if(|id| *id == taken.id)?;
+        slot.position = page.next;
+        slot.epoch = page.epoch.or(slot.epoch);
+        if let Some(error) = page.error.take() {
+            slot.stop(error.context(format!(
+                "{} cannot be read at offset {}",
+                taken.partition, page.next
+            )));
+        } else if page.is_last {
+            slot.go_on();
+        } else {
+            if slot.paused {
+                taken.chunk.rest(slot.position);
+            }
+            slot.chunks.push_front(taken.chunk);
+            // Read to its end before the next one's turn: one batch is decompressed at a time.
+            if slot.is_deliverable() && !std::mem::replace(&mut slot.queued, true) {
+                self.ready.push_front(taken.partition.clone());
+            }
+        }
+        let given_back = GivenBack {
+            position: slot.position(isolation),
+            wakes: slot.asked.is_none(),
+        };
+        self.enqueue(&taken.partition);
+        Some(given_back)
+    }
+}
