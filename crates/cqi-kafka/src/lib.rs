@@ -13,5 +13,9 @@ pub mod records;
 mod wire;
 
 pub use client::{Client, ClientSettings, Isolation, ListedOffset, OffsetSpec};
-pub use connection::{ConnectionSettings, Sasl};
+pub use connection::{ConnectionSettings, Sasl, Tls};
+pub use consumer::{
+    Event, FetchSettings, GroupConsumer, GroupHandle, GroupSettings, GroupStatus, IntoRecords,
+    Position, Records, Revocation, StartPosition,
+};
 pub use partition::TopicPartition;
