@@ -178,7 +178,7 @@ fn host(broker: &crate::wire::MetadataBroker) -> Option<(i32, Host)> {
 impl Epochs {
     /// Takes what the answer says of each partition, except where it is older than what is known.
     fn learn(&mut self, name: &Arc<str>, topic: &MetadataTopic) -> Vec<Partition> {
-        let id = id(topic);
+        let id = topic.topic_id;
         if self.topic != id {
             if !self.latest.is_empty() {
                 tracing::warn!(topic = &**name, "the topic was deleted and made again");
@@ -218,8 +218,4 @@ impl Epochs {
         }
         partitions
     }
-}
-
-fn id(_topic: &MetadataTopic) -> TopicId {
-    TopicId::default()
 }

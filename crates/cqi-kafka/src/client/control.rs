@@ -108,9 +108,12 @@ impl Control {
         state.dials.retain(|host, _| hosts.contains(host));
     }
 
-    /// Closes all connections, once nobody waits for an answer on them.
-    pub(super) fn close(&self) {
-        *self.lock() = State::default();
+    /// Closes all connections.
+    pub(super) async fn close(&self) {
+        let state = std::mem::take(&mut *self.lock());
+        for dial in state.dials.into_values() {
+            dial.close().await;
+        }
     }
 
     fn dial(&self, host: &Host) -> Arc<Dial> {

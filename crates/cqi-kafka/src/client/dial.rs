@@ -80,6 +80,13 @@ impl Dial {
         outcome
     }
 
+    /// Closes the connection, and waits until it is.
+    pub(super) async fn close(&self) {
+        if let Some(connection) = self.slot.lock().await.connection.take() {
+            connection.close().await;
+        }
+    }
+
     /// Whether there is a connection, as far as can be said without waiting.
     pub(super) fn is_open(&self) -> bool {
         self.slot

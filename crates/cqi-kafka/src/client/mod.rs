@@ -142,8 +142,8 @@ impl Client {
         let shared = &self.inner.shared;
         shared.closed.store(true, Ordering::Release);
         self.inner.task.lock().await.shutdown().await;
-        shared.control.close();
-        shared.health.close();
+        shared.control.close().await;
+        shared.health.close().await;
     }
 
     /// A connection of its own to a broker, opened with its first request and again when it broke.
@@ -288,3 +288,6 @@ impl Shared {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
