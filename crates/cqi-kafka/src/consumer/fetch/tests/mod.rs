@@ -1,0 +1,129 @@
+//! Fetching from real brokers.
+
+mod delivery;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use cqi_testkit::Kafka;
+use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use kafka_protocol::messages::{ProduceRequest, TopicName};
+use kafka_protocol::protocol::StrBytes;
+use tokio::time::timeout;
+
+use super::{FetchSettings, Fetcher, Records, StartPosition};
+use crate::client::{Client, ClientSettings};
+use crate::membership::Offset;
+use crate::records::{BatchBuilder, BatchOptions, Compression, NewRecord, Producer};
+use crate::{TopicPartition, code};
+
+/// The longest that anything here is waited for.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+async fn client(kafka: &Kafka) -> Client {
+    let settings = ClientSettings::new([kafka.bootstrap()]);
+    Client::connect(settings).await.unwrap()
+}
+
+fn earliest() -> FetchSettings {
+    FetchSettings {
+        start: StartPosition::Earliest,
+        ..FetchSettings::default()
+    }
+}
+
+fn names(topic: &str, partitions: i32) -> BTreeSet<TopicPartition> {
+    let topic: Arc<str> = topic.into();
+    let name = |partition| TopicPartition::new(Arc::clone(&topic), partition);
+    (0..partitions).map(name).collect()
+}
+
+/// Starts fetching these partitions from where the settings say.
+fn fetch(
+    client: &Client,
+    settings: FetchSettings,
+    partitions: &BTreeSet<TopicPartition>,
+) -> Fetcher {
+    let fetcher = Fetcher::start(client.clone(), settings);
+    fetcher.assign(partitions);
+    fetcher.position(
+        partitions
+            .iter()
+            .cloned()
+            .map(|name| (name, None))
+            .collect(),
+    );
+    fetcher
+}
+
+fn at(offset: i64) -> Option<Offset> {
+    let metadata = "".into();
+    Some(Offset {
+        offset,
+        leader_epoch: None,
+        metadata,
+    })
+}
+
+async fn next(fetcher: &Fetcher) -> Records {
+    let next = timeout(PATIENCE, fetcher.next()).await;
+    next.expect("records within the time").unwrap()
+}
+
+/// Encodes values as one batch.
+fn batch(values: impl IntoIterator<Item = String>, compression: Compression) -> Bytes {
+    let options = BatchOptions {
+        compression,
+        ..BatchOptions::default()
+    };
+    let mut batch = BatchBuilder::new(options);
+    for value in values {
+        let value = Some(value.as_bytes());
+        let _ = batch
+            .push(&NewRecord {
+                value,
+                ..NewRecord::at(1)
+            })
+            .unwrap();
+    }
+    batch.finish(Producer::NONE).unwrap().bytes().clone()
+}
+
+/// Has the leader append a batch, and returns its first offset.
+async fn produce(client: &Client, to: &TopicPartition, records: Bytes) -> i64 {
+    let partition = PartitionProduceData::default()
+        .with_index(to.partition())
+        .with_records(Some(records));
+    let topic = TopicProduceData::default()
+        .with_name(TopicName(StrBytes::from_string(to.topic().to_string())))
+        .with_partition_data(vec![partition]);
+    let request = ProduceRequest::default()
+        .with_acks(-1)
+        .with_timeout_ms(10_000)
+        .with_topic_data(vec![topic]);
+    let produce = async {
+        let _interest = client.follow([Arc::clone(to.topic())].into());
+        let mut cluster = client.cluster();
+        loop {
+            let leader = cluster.borrow_and_update().leader(to);
+            if let Some(leader) = leader {
+                let answer = client.ask_node(leader.node, &request, PATIENCE).await;
+                let part = answer
+                    .ok()
+                    .map(|answer| answer.responses[0].partition_responses[0].clone());
+                match part {
+                    Some(part) if part.error_code == 0 => return part.base_offset,
+                    Some(part) => assert!(code::is_retriable(part.error_code), "{part:?}"),
+                    None => {}
+                }
+                client.refresh();
+            }
+            let _ = timeout(Duration::from_millis(100), cluster.changed()).await;
+        }
+    };
+    timeout(PATIENCE, produce)
+        .await
+        .expect("the leader appends it")
+}
