@@ -6,13 +6,15 @@ use std::time::Duration;
 use cqi_errors::{Error, Kind};
 use kafka_protocol::messages::ApiKey;
 
-use super::Host;
+use super::{Host, tls};
 
 /// Why a connection ended; each of its requests is told.
 #[derive(Debug, Clone)]
 pub(super) struct Failure {
     kind: Kind,
     reason: Arc<str>,
+    /// The broker closed it, and does not say why.
+    end_of_stream: bool,
 }
 
 impl Failure {
@@ -21,11 +23,15 @@ impl Failure {
         Self {
             kind,
             reason: reason.into(),
+            end_of_stream: false,
         }
     }
 
     pub(super) fn end_of_stream() -> Self {
-        Self::new(Kind::Temporary, "the broker closed it")
+        Self {
+            end_of_stream: true,
+            ..Self::new(Kind::Temporary, "the broker closed it")
+        }
     }
 
     /// The broker sent what does not fit to what it was sent.
@@ -41,9 +47,24 @@ impl Failure {
     }
 
     pub(super) fn from_io(what: &str, error: &io::Error) -> Self {
+        if let Some((kind, problem)) = tls::explain(error) {
+            return Self::new(kind, problem);
+        }
         match error.kind() {
-            io::ErrorKind::UnexpectedEof => Self::end_of_stream(),
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => Self::end_of_stream(),
             _ => Self::new(Kind::Temporary, format!("cannot {what} it: {error}")),
+        }
+    }
+
+    /// It ended before anything but versions was said.
+    pub(super) fn at_once(self) -> Self {
+        match self.end_of_stream {
+            true => Self::new(
+                self.kind,
+                "the broker closed it at once: it is going down, or its listener wants TLS or SASL, \
+                 or does not want it",
+            ),
+            false => self,
         }
     }
 

@@ -7,6 +7,7 @@ mod host;
 mod open;
 mod sasl;
 mod settings;
+mod tls;
 mod transport;
 mod versions;
 mod wait;
@@ -26,6 +27,7 @@ pub(crate) use host::Host;
 pub use sasl::Sasl;
 use sasl::Session;
 pub use settings::ConnectionSettings;
+pub use tls::Tls;
 use versions::Spoken;
 use wait::Wait;
 

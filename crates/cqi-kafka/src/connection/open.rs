@@ -18,7 +18,20 @@ impl Connection {
     pub(crate) async fn open(host: &Host, settings: &Arc<ConnectionSettings>) -> Result<Self> {
         let wait = Wait::new(settings.connect_timeout);
         let stream = dial(host, wait.deadline).await?;
-        let channel = Channel::start(stream, host.clone(), settings);
+        let channel = match &settings.tls {
+            None => Channel::start(stream, host.clone(), settings),
+            Some(tls) => {
+                let stream = timeout_at(wait.deadline, tls.encrypt(host, stream)).await;
+                let stream = stream.map_err(|_| {
+                    Error::timeout(format!(
+                        "kafka broker {host} did not finish the TLS handshake within {:?}: it is \
+                         stuck, or this port is one for plaintext",
+                        wait.timeout
+                    ))
+                })??;
+                Channel::start(stream, host.clone(), settings)
+            }
+        };
         Self::greet(channel, settings, wait).await
     }
 

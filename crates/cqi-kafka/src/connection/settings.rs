@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use cqi_errors::{Error, Result};
 
-use super::Sasl;
+use super::{Sasl, Tls};
 
 /// The longest string of the protocol.
 const LONGEST_NAME: usize = 32_767;
@@ -26,6 +26,8 @@ pub struct ConnectionSettings {
     /// It is reserved when the answer's length is read. A broker's records come in answers that are as
     /// large as the fetch allows, and one batch larger than that comes whole.
     pub max_frame_bytes: usize,
+    /// How connections are encrypted; not at all by default (`security.protocol`).
+    pub tls: Option<Tls>,
     /// Who the client is; nobody by default (`sasl.mechanism`, `sasl.jaas.config`).
     pub sasl: Option<Sasl>,
 }
@@ -39,6 +41,7 @@ impl ConnectionSettings {
             connect_timeout: Duration::from_secs(10),
             max_in_flight: 5,
             max_frame_bytes: 100 << 20,
+            tls: None,
             sasl: None,
         }
     }

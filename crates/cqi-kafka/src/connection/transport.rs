@@ -2,10 +2,11 @@
 
 use std::future::pending;
 use std::sync::Arc;
+use std::time::Duration;
 
 use cqi_errors::Kind;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader, BufWriter};
-use tokio::time::sleep_until;
+use tokio::time::{sleep, sleep_until};
 
 use super::channel::Shared;
 use super::failure::Failure;
@@ -13,6 +14,9 @@ use super::frame;
 
 /// Small requests that queue up are written together, up to so many bytes.
 const WRITE_TOGETHER: usize = 16 << 10;
+
+/// How long a broker that does not listen any more is listened to.
+const LAST_WORDS: Duration = Duration::from_millis(100);
 
 pub(super) async fn run<S>(stream: S, shared: Arc<Shared>)
 where
@@ -42,12 +46,16 @@ impl Drop for End<'_> {
 }
 
 async fn read<S: AsyncRead + Unpin>(mut stream: BufReader<S>, shared: &Shared) -> Failure {
-    loop {
+    for answers in 0_u64.. {
         let read = frame::read(&mut stream, shared.max_frame_bytes).await;
         if let Err(why) = read.and_then(|frame| shared.deliver(frame)) {
-            return why;
+            return match answers {
+                0 | 1 => why.at_once(),
+                _ => why,
+            };
         }
     }
+    Failure::end_of_stream()
 }
 
 async fn write<S: AsyncWrite + Unpin>(mut stream: BufWriter<S>, shared: &Shared) -> Failure {
@@ -59,6 +67,8 @@ async fn write<S: AsyncWrite + Unpin>(mut stream: BufWriter<S>, shared: &Shared)
             stream.flush().await
         };
         if let Err(error) = written.await {
+            // What the broker said last, to be read still, says more.
+            sleep(LAST_WORDS).await;
             return Failure::from_io("write to", &error);
         }
         shared.unwritten.notified().await;
