@@ -27,7 +27,7 @@ mod wait;
 pub use discovery::{Source, find_binaries};
 #[cfg(feature = "kafka")]
 #[cfg_attr(docsrs, doc(cfg(feature = "kafka")))]
-pub use kafka::{Kafka, KafkaBroker, KafkaBuilder, Listener};
+pub use kafka::{Kafka, KafkaBroker, KafkaBuilder, Listener, scripted};
 pub use pgbouncer::{Backend, PgBouncer, PgBouncerBuilder};
 pub use postgres::{Database, Postgres, PostgresBuilder};
 #[cfg(feature = "prometheus")]

@@ -10,6 +10,7 @@ mod java;
 mod launch;
 mod listener;
 mod properties;
+pub mod scripted;
 mod shared;
 #[cfg(feature = "tls")]
 mod tls;

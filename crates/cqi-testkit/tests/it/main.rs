@@ -10,6 +10,8 @@ mod kafka_listeners;
 #[cfg(feature = "kafka")]
 mod kafka_processes;
 #[cfg(feature = "kafka")]
+mod kafka_scripted;
+#[cfg(feature = "kafka")]
 mod kafka_wire;
 mod pgbouncer;
 mod postgres;
