@@ -6,6 +6,7 @@ use expect_test::expect;
 use kafka_protocol::messages::{ApiVersionsRequest, FetchRequest, SaslHandshakeRequest};
 
 use crate::records::AbortedTransaction;
+use crate::wire::reader::{Malformed, Reader};
 use crate::wire::{
     ApiVersion, ApiVersionsAnswer, EpochEndOffset, FetchAnswer, FetchPartition, FetchTopic,
     LeaderIdAndEpoch, SaslHandshakeAnswer, decode,
@@ -149,6 +150,23 @@ fn mechanisms_come_in_the_old_encoding() {
             mechanisms: vec!["PLAIN".into()],
         }
     );
+}
+
+#[test]
+fn a_varint_has_32_bits_at_most() {
+    let read = |bytes: &'static [u8]| Reader::new(bytes.into(), 0, true).unsigned_varint();
+    assert_eq!(read(&[0x7f]), Ok(127));
+    assert_eq!(read(&[0x80, 0x01]), Ok(128));
+    assert_eq!(read(&[0xff, 0xff, 0xff, 0xff, 0x0f]), Ok(u32::MAX));
+    assert_eq!(
+        read(&[0xff, 0xff, 0xff, 0xff, 0x10]),
+        Err(Malformed::Length)
+    );
+    assert_eq!(
+        read(&[0x80, 0x80, 0x80, 0x80, 0x80, 0]),
+        Err(Malformed::Length)
+    );
+    assert_eq!(read(&[0x80]), Err(Malformed::Short));
 }
 
 #[test]

@@ -56,7 +56,7 @@ fn a_truncated_answer_is_an_error() {
             );
         }
     }
-    for seed in 0..20 {
+    for seed in 0..6 {
         each_api!(check(seed));
     }
 }
@@ -83,7 +83,7 @@ fn an_impossible_length_is_survived_wherever_it_stands() {
             }
         }
     }
-    for seed in 0..4 {
+    for seed in 0..2 {
         each_api!(check(seed));
     }
 }
@@ -100,7 +100,7 @@ fn every_byte_changed_is_survived() {
             }
         }
     }
-    for seed in 0..6 {
+    for seed in 0..2 {
         each_api!(check(seed));
     }
 }
@@ -118,8 +118,8 @@ fn any_bytes_are_survived_by_every_decoder() {
     let batches: Vec<_> = (0..64).map(|_| batch(&mut rng)).collect();
     for case in 0..cases {
         match case % 18 {
-            0 => members(mutated(&messages[rng.usize(..messages.len())], &mut rng)),
-            1 => records(mutated(&batches[rng.usize(..batches.len())], &mut rng)),
+            0 => members(&mutated(&messages[rng.usize(..messages.len())], &mut rng)),
+            1 => records(&mutated(&batches[rng.usize(..batches.len())], &mut rng)),
             _ => {
                 let (bytes, version, survive) = &answers[rng.usize(..answers.len())];
                 survive(mutated(bytes, &mut rng), *version);
@@ -191,12 +191,12 @@ fn message(rng: &mut Rng) -> Bytes {
     subscription.encode()
 }
 
-fn members(bytes: Bytes) {
+fn members(bytes: &Bytes) {
     // A set's nodes have room for eleven.
     let most = 48 * bytes.len() as u64 + 4096;
     let used = measure(|| {
-        let _ = Subscription::decode(&bytes);
-        let _ = Assignment::decode(&bytes);
+        let _ = Subscription::decode(bytes);
+        let _ = Assignment::decode(bytes);
     });
     assert!(used.bytes_max <= most, "{} for {bytes:?}", used.bytes_max);
 }
@@ -209,9 +209,10 @@ fn batch(rng: &mut Rng) -> Bytes {
         Compression::Lz4,
         Compression::Zstd,
     ];
-    let mut options = BatchOptions::default();
-    options.compression = compressions[rng.usize(..compressions.len())];
-    let mut batch = BatchBuilder::new(options);
+    let mut batch = BatchBuilder::new(BatchOptions {
+        compression: compressions[rng.usize(..compressions.len())],
+        ..BatchOptions::default()
+    });
     for at in 0..rng.i64(1..6) {
         let headers = [NewHeader {
             key: "key",
@@ -228,7 +229,7 @@ fn batch(rng: &mut Rng) -> Bytes {
     batch.finish(Producer::NONE).unwrap().bytes().clone()
 }
 
-fn records(bytes: Bytes) {
+fn records(bytes: &Bytes) {
     const MAX_BYTES: usize = 64 << 10;
     let aborted = AbortedTransaction {
         producer_id: 1,
@@ -243,9 +244,9 @@ fn records(bytes: Bytes) {
             .map(|record| 1 + record.headers().count())
             .sum();
         assert!(count <= bytes.len() + MAX_BYTES);
-        let _ = Batches::new(bytes.clone())
-            .map(|batch| batch.is_ok())
-            .count();
+        for batch in Batches::new(bytes.clone()) {
+            let _ = batch;
+        }
     });
     // The codecs' own memory with zstd's window comes on top.
     assert!(
