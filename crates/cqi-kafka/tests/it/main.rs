@@ -11,6 +11,8 @@
 )]
 
 mod assignor;
+mod group;
 mod membership;
 mod model;
+mod producer_model;
 mod records;

@@ -60,6 +60,8 @@ pub(super) struct Lane {
     pub(super) window: VecDeque<Sent>,
     /// Without one, in the order of the calls.
     pub(super) queue: VecDeque<Batch>,
+    /// An attempt failed: nothing is sent until those under way have ended.
+    pub(super) draining: bool,
     /// A sequence may be missing: this epoch ends with the window.
     pub(super) broken: bool,
     /// The producer id is somebody else's too.
@@ -82,6 +84,7 @@ impl Lane {
             next_sequence: 0,
             window: VecDeque::new(),
             queue: VecDeque::new(),
+            draining: false,
             broken: false,
             fenced: false,
             acknowledged_at: None,
@@ -104,15 +107,13 @@ impl Lane {
         self.window.iter().any(|sent| sent.flight.is_some())
     }
 
-    /// What may be sent now. What is due goes in order, when nothing behind it is on its way.
+    /// What may be sent now.
     pub(super) fn next(&self, now: Duration, max_in_flight: usize) -> Option<(Next, &Batch)> {
-        if now < self.resume_at {
+        if now < self.resume_at || self.draining {
             return None;
         }
         if let Some(due) = self.window.iter().position(|sent| sent.flight.is_none()) {
-            let mut behind = self.window.range(due + 1..);
-            let free = behind.all(|sent| sent.flight.is_none());
-            return free.then(|| (Next::Again(due), &self.window[due].batch));
+            return Some((Next::Again(due), &self.window[due].batch));
         }
         let known = self
             .acknowledged_at

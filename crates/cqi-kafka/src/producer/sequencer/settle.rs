@@ -73,6 +73,7 @@ impl Lane {
             Verdict::Fenced => self.fenced = true,
             Verdict::Refused { doubtful } => sent.batch.doubtful |= doubtful,
         }
+        self.draining |= verdict != Verdict::Written;
         if let Some(sent) = self.window.get(at).filter(|_| verdict != Verdict::Written) {
             let refused = matches!(verdict, Verdict::Fenced | Verdict::Refused { .. })
                 || sent.batch.corrupt >= MAX_CORRUPT;
@@ -129,6 +130,7 @@ impl Lane {
         if self.is_in_flight() {
             return;
         }
+        self.draining = false;
         let mut gap = Gap::None;
         let ruled_out = self.window.iter().position(|sent| {
             gap = gap.max(sent.gap);
