@@ -51,6 +51,9 @@ pub(crate) struct Leader {
 
 type TopicId = [u8; 16];
 
+/// Of a broker that speaks no version with ids.
+const NO_ID: TopicId = [0; 16];
+
 #[derive(Debug, Clone, Default)]
 struct Epochs {
     /// A topic that is deleted and made again has another, and epochs from 0.
@@ -152,6 +155,11 @@ impl Cluster {
             let mut epochs = before.cloned().unwrap_or_default();
             let partitions = match topic.error_code {
                 0 => epochs.learn(name, topic),
+                // If it comes back, it may be another.
+                UNKNOWN_TOPIC if epochs.topic == NO_ID => {
+                    epochs = Epochs::default();
+                    Vec::new()
+                }
                 _ => Vec::new(),
             };
             let known = Topic {
@@ -179,22 +187,18 @@ impl Epochs {
     /// Takes what the answer says of each partition, except where it is older than what is known.
     fn learn(&mut self, name: &Arc<str>, topic: &MetadataTopic) -> Vec<Partition> {
         let id = topic.topic_id;
-        if self.topic != id {
-            if !self.latest.is_empty() {
+        if id != NO_ID {
+            if self.topic != NO_ID && self.topic != id {
                 tracing::warn!(topic = &**name, "the topic was deleted and made again");
+                self.latest.clear();
             }
-            *self = Self {
-                topic: id,
-                latest: Vec::new(),
-            };
+            self.topic = id;
         }
         let mut answered: Vec<_> = topic.partitions.iter().collect();
         answered.sort_by_key(|partition| partition.partition_index);
-        let mut partitions = Vec::with_capacity(answered.len());
-        for answer in answered {
-            let number = partitions.len();
+        for (number, answer) in answered.into_iter().enumerate() {
             if usize::try_from(answer.partition_index) != Ok(number) {
-                // A broker has all or none; what came after a gap could not be found by its number.
+                // What comes after a gap could not be found by its number; brokers know all or none.
                 break;
             }
             let leader = (answer.leader_id >= 0).then_some(Leader {
@@ -214,8 +218,11 @@ impl Epochs {
                 Some(latest) if said.0 >= latest.0 || said.0 < 0 => *latest = said,
                 Some(_) => {}
             }
-            partitions.push(self.latest[number].1);
         }
-        partitions
+        // All of them: partitions are never taken away, though a broker may not know of new ones yet.
+        self.latest
+            .iter()
+            .map(|(_, partition)| *partition)
+            .collect()
     }
 }

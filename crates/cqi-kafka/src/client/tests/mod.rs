@@ -1,5 +1,6 @@
 //! Against brokers that tests start.
 
+mod cluster;
 mod links;
 mod metadata;
 
@@ -16,7 +17,9 @@ use super::{Client, ClientSettings, Cluster};
 const LONG: Duration = Duration::from_secs(30);
 
 async fn connect(bootstrap: String) -> Client {
-    Client::connect(ClientSettings::new([bootstrap])).await.unwrap()
+    Client::connect(ClientSettings::new([bootstrap]))
+        .await
+        .unwrap()
 }
 
 fn topics(names: &[&str]) -> BTreeSet<Arc<str>> {
