@@ -96,7 +96,7 @@ impl Api {
     pub(super) fn versions(self) -> (i16, i16) {
         match self {
             Self::ApiVersions => (0, 3),
-            Self::Metadata => (4, 9),
+            Self::Metadata => (4, 12),
             Self::FindCoordinator => (1, 3),
             Self::JoinGroup => (5, 9),
             Self::SyncGroup | Self::LeaveGroup => (3, 5),

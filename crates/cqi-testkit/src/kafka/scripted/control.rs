@@ -6,18 +6,7 @@ use tokio::time::Instant;
 
 use super::ScriptedKafka;
 use super::group::Group;
-use super::log::Log;
 use super::state::{Partition, State};
-
-impl Partition {
-    pub(super) fn led_by(node: i32) -> Self {
-        Self {
-            leader: Some(node),
-            epoch: 0,
-            log: Log::default(),
-        }
-    }
-}
 
 /// What happens to the cluster.
 impl ScriptedKafka {
@@ -39,15 +28,10 @@ impl ScriptedKafka {
 
     /// Adds partitions to a topic up to a number, led by the brokers in turn, or makes the topic.
     pub fn add_partitions(&self, topic: &str, total: usize) {
-        self.server.world.with(|state| {
-            let nodes: Vec<i32> = state.nodes.keys().copied().collect();
-            let partitions = state.topics.entry(topic.to_owned()).or_default();
-            let leaders = nodes.into_iter().cycle().take(total).skip(partitions.len());
-            partitions.extend(leaders.map(Partition::led_by));
-        });
+        self.server.world.with(|state| state.grow(topic, total));
     }
 
-    /// Removes a topic with its records.
+    /// Removes a topic with its records; made again, it has another id.
     pub fn remove_topic(&self, topic: &str) {
         self.server.world.with(|state| state.topics.remove(topic));
     }
@@ -145,6 +129,7 @@ impl ScriptedKafka {
         self.server.world.with(|state: &mut State| {
             let nodes = state.nodes.clone();
             let partitions = state.topics.get_mut(topic);
+            let partitions = partitions.map(|topic| &mut topic.partitions);
             let index = usize::try_from(partition).ok();
             let found = partitions
                 .zip(index)

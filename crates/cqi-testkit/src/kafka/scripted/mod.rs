@@ -41,7 +41,7 @@ pub use api::Api;
 pub use reply::Reply;
 pub use script::Request;
 use server::Server;
-use state::{Partition, State};
+use state::State;
 
 use crate::postgres::blocking;
 use crate::wait;
@@ -113,12 +113,12 @@ impl ScriptedKafkaBuilder {
     /// Those of the system, when it has no port, file descriptor or thread left.
     pub fn start(mut self) -> Result<ScriptedKafka> {
         self.state.coordinator = 1;
-        for (name, partitions) in &self.topics {
-            let leaders = (1..).take(self.brokers).cycle();
-            let partitions = leaders.take(*partitions).map(Partition::led_by);
-            self.state.topics.insert(name.clone(), partitions.collect());
-        }
         let server = Server::start(self.brokers, self.state)?;
+        server.world.with(|state| {
+            for (name, partitions) in &self.topics {
+                state.grow(name, *partitions);
+            }
+        });
         Ok(ScriptedKafka {
             server: Arc::new(server),
         })

@@ -21,7 +21,7 @@ pub(super) struct State {
     /// Ports, by the brokers' ids.
     pub(super) nodes: BTreeMap<i32, u16>,
     pub(super) versions: BTreeMap<Api, (i16, i16)>,
-    pub(super) topics: BTreeMap<String, Vec<Partition>>,
+    pub(super) topics: BTreeMap<String, Topic>,
     /// The broker that coordinates all groups.
     pub(super) coordinator: i32,
     pub(super) groups: BTreeMap<String, Group>,
@@ -29,8 +29,17 @@ pub(super) struct State {
     /// How many ids of producers, and of sessions, were given out.
     pub(super) producers: i64,
     pub(super) sessions_made: i32,
+    /// How many topics there have been.
+    pub(super) topics_made: u128,
     /// User and password, where clients have to log in.
     pub(super) user: Option<(String, String)>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Topic {
+    /// Another one for a topic that is made anew.
+    pub(super) id: u128,
+    pub(super) partitions: Vec<Partition>,
 }
 
 #[derive(Clone, Debug)]
@@ -41,7 +50,31 @@ pub(super) struct Partition {
     pub(super) log: Log,
 }
 
+impl Partition {
+    fn led_by(node: i32) -> Self {
+        Self {
+            leader: Some(node),
+            epoch: 0,
+            log: Log::default(),
+        }
+    }
+}
+
 impl State {
+    /// Adds partitions to a topic up to a number, led by the brokers in turn; makes the topic.
+    pub(super) fn grow(&mut self, topic: &str, total: usize) {
+        let topic = self.topics.entry(topic.to_owned()).or_insert_with(|| {
+            self.topics_made += 1;
+            Topic {
+                id: self.topics_made,
+                partitions: Vec::new(),
+            }
+        });
+        let leaders = self.nodes.keys().copied().cycle().take(total);
+        let missing = leaders.skip(topic.partitions.len()).map(Partition::led_by);
+        topic.partitions.extend(missing);
+    }
+
     /// Returns a partition that a broker leads, for a client that knows this epoch of it, or -1.
     pub(super) fn led(
         &mut self,
@@ -50,8 +83,8 @@ impl State {
         epoch: i32,
     ) -> Result<&mut Partition, i16> {
         let index = usize::try_from(partition).map_err(|_| UNKNOWN_TOPIC_OR_PARTITION)?;
-        let partitions = self.topics.get_mut(topic);
-        let found = partitions.and_then(|partitions| partitions.get_mut(index));
+        let topic = self.topics.get_mut(topic);
+        let found = topic.and_then(|topic| topic.partitions.get_mut(index));
         let found = found.ok_or(UNKNOWN_TOPIC_OR_PARTITION)?;
         match epoch {
             _ if found.leader != Some(node) => Err(NOT_LEADER),
@@ -63,7 +96,7 @@ impl State {
 
     pub(super) fn partition(&self, topic: &str, partition: i32) -> Option<&Partition> {
         let index = usize::try_from(partition).ok()?;
-        self.topics.get(topic)?.get(index)
+        self.topics.get(topic)?.partitions.get(index)
     }
 
     /// Returns a group, where this broker coordinates it.

@@ -3,11 +3,15 @@ use kafka_protocol::messages::metadata_response::{
 };
 use kafka_protocol::messages::{BrokerId, MetadataRequest, MetadataResponse};
 use kafka_protocol::protocol::StrBytes;
+use uuid::Uuid;
 
-use crate::kafka::scripted::state::{Partition, UNKNOWN_TOPIC_OR_PARTITION, name};
+use crate::kafka::scripted::state::{Topic, UNKNOWN_TOPIC_OR_PARTITION, name};
 use crate::kafka::scripted::turn::{Fail, Handle, Turn};
 
 const LEADER_NOT_AVAILABLE: i16 = 5;
+
+/// The version from which on a topic has an id.
+const HAS_IDS: i16 = 10;
 
 impl Handle for MetadataRequest {
     fn handle(&self, turn: &mut Turn<'_>) -> Option<MetadataResponse> {
@@ -18,14 +22,17 @@ impl Handle for MetadataRequest {
                 .with_port((*port).into())
         });
         let known = &turn.state.topics;
+        let has_ids = turn.version >= HAS_IDS;
         let topics = match &self.topics {
             None => known
                 .iter()
-                .map(|(name, all)| topic(name, Some(all)))
+                .map(|(name, all)| topic(name, Some(all), has_ids))
                 .collect(),
             Some(asked) => {
                 let names = asked.iter().filter_map(|topic| topic.name.as_deref());
-                names.map(|name| topic(name, known.get(&**name))).collect()
+                names
+                    .map(|name| topic(name, known.get(&**name), has_ids))
+                    .collect()
             }
         };
         let first = turn.state.nodes.keys().next().copied();
@@ -38,12 +45,12 @@ impl Handle for MetadataRequest {
     }
 }
 
-fn topic(topic: &str, partitions: Option<&Vec<Partition>>) -> MetadataResponseTopic {
+fn topic(topic: &str, known: Option<&Topic>, has_id: bool) -> MetadataResponseTopic {
     let answer = MetadataResponseTopic::default().with_name(Some(name(topic)));
-    let Some(partitions) = partitions else {
+    let Some(known) = known else {
         return answer.with_error_code(UNKNOWN_TOPIC_OR_PARTITION);
     };
-    let partitions = (0..).zip(partitions).map(|(index, partition)| {
+    let partitions = (0..).zip(&known.partitions).map(|(index, partition)| {
         let replicas = vec![BrokerId(partition.leader.unwrap_or(1))];
         MetadataResponsePartition::default()
             .with_error_code(match partition.leader {
@@ -56,7 +63,11 @@ fn topic(topic: &str, partitions: Option<&Vec<Partition>>) -> MetadataResponseTo
             .with_replica_nodes(replicas.clone())
             .with_isr_nodes(replicas)
     });
-    answer.with_partitions(partitions.collect())
+    let answer = answer.with_partitions(partitions.collect());
+    match has_id {
+        true => answer.with_topic_id(Uuid::from_u128(known.id)),
+        false => answer,
+    }
 }
 
 impl Fail for MetadataResponse {

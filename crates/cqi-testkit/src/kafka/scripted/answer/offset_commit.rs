@@ -20,7 +20,9 @@ impl Handle for OffsetCommitRequest {
         });
         let topics = self.topics.iter().map(|topic| {
             let partitions = topic.partitions.iter().map(|asked| {
-                let count = known.get(&**topic.name).map_or(0, Vec::len);
+                let count = known
+                    .get(&**topic.name)
+                    .map_or(0, |known| known.partitions.len());
                 let exists = usize::try_from(asked.partition_index).is_ok_and(|it| it < count);
                 let code = match &mut group {
                     Err(code) => *code,
