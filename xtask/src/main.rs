@@ -6,6 +6,7 @@
 )]
 
 mod bench;
+mod chaos;
 mod ci;
 #[cfg(feature = "codegen")]
 mod codegen;
@@ -36,6 +37,7 @@ usage: cargo xtask <task>
   demo                 the example service on a private PostgreSQL, driven by a client
   up | down | env      PostgreSQL and Redis for people: start, stop, print the settings for `eval`
   bench [name]         side by side with other libraries, a table of ratios
+  chaos [options]      Kafka's groups and producers while members and brokers die; --minutes 5 for each part
   coverage [--min 90]  line coverage of each crate by its own tests
   codegen [--check]    write the generated files, or fail where they are not up to date
   layering             the dependency arrows and manifests against crates/README.md
@@ -64,6 +66,7 @@ fn run(args: &[&str]) -> Result<()> {
         ["layering"] => layering::run(),
         ["bench"] => bench::run(None),
         ["bench", name] => bench::run(Some(name)),
+        ["chaos", options @ ..] => chaos::run(options),
         ["coverage"] => coverage::run(90.0),
         ["coverage", "--min", min] => coverage::run(
             min.parse()

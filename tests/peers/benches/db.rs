@@ -35,9 +35,11 @@ impl Pool {
                 let row = client.query_one(&statement, &[&id]).await.expect("a row");
                 (row.get(0), row.get(1))
             }
-            Self::Sqlx(pool) => {
-                sqlx::query_as(SQL).bind(id).fetch_one(pool).await.expect("a row")
-            }
+            Self::Sqlx(pool) => sqlx::query_as(SQL)
+                .bind(id)
+                .fetch_one(pool)
+                .await
+                .expect("a row"),
         }
     }
 }
@@ -60,11 +62,19 @@ async fn contestants(database: &Database) -> Vec<(&'static str, Pool)> {
     )
     .await
     .expect("the table");
-    cqi.execute("VACUUM ANALYZE assets", &[]).await.expect("statistics");
+    cqi.execute("VACUUM ANALYZE assets", &[])
+        .await
+        .expect("statistics");
     vec![
         ("cqi-db", Pool::Cqi(cqi)),
-        ("deadpool-postgres Fast", deadpool(database, RecyclingMethod::Fast)),
-        ("deadpool-postgres Verified", deadpool(database, RecyclingMethod::Verified)),
+        (
+            "deadpool-postgres Fast",
+            deadpool(database, RecyclingMethod::Fast),
+        ),
+        (
+            "deadpool-postgres Verified",
+            deadpool(database, RecyclingMethod::Verified),
+        ),
         ("sqlx without its ping", sqlx(database, false).await),
         ("sqlx with its defaults", sqlx(database, true).await),
     ]
@@ -77,7 +87,9 @@ fn deadpool(database: &Database, recycling_method: RecyclingMethod) -> Pool {
         tokio_postgres::NoTls,
         ManagerConfig { recycling_method },
     );
-    let pool = deadpool_postgres::Pool::builder(manager).max_size(CONNECTIONS as usize).build();
+    let pool = deadpool_postgres::Pool::builder(manager)
+        .max_size(CONNECTIONS as usize)
+        .build();
     Pool::Deadpool(pool.expect("a pool"))
 }
 
@@ -89,7 +101,9 @@ async fn sqlx(database: &Database, ping: bool) -> Pool {
         .password(database.password())
         .database(database.name())
         .ssl_mode(PgSslMode::Disable);
-    let pool = PgPoolOptions::new().max_connections(CONNECTIONS).test_before_acquire(ping);
+    let pool = PgPoolOptions::new()
+        .max_connections(CONNECTIONS)
+        .test_before_acquire(ping);
     Pool::Sqlx(pool.connect_with(options).await.expect("a pool"))
 }
 
