@@ -5,7 +5,7 @@ use cqi_errors::{Error, Result};
 use tokio::sync::Notify;
 
 use super::changes::{Changes, Step};
-use super::error::{Refusal, ended};
+use super::error::{Refusal, closed, ended};
 use crate::TopicPartition;
 use crate::membership::{Change, Membership, Offset, RevocationId};
 
@@ -56,6 +56,7 @@ pub(super) struct Standing {
 #[derive(Debug, Clone)]
 enum End {
     Refused(Refusal),
+    Closed,
     TaskGone,
 }
 
@@ -148,6 +149,10 @@ impl Shared {
         self.caller.notify_one();
     }
 
+    pub(super) fn close(&self) {
+        self.lock().end.get_or_insert(End::Closed);
+    }
+
     /// Takes the next thing to tell the caller; an error again and again once all is over.
     pub(super) fn next(&self) -> Result<Option<Step>> {
         let mut state = self.lock();
@@ -186,6 +191,7 @@ impl State {
     fn check(&self, group: &str) -> Result<()> {
         match &self.end {
             Some(End::Refused(refusal)) => Err(refusal.error(group)),
+            Some(End::Closed) => Err(closed(group)),
             Some(End::TaskGone) => Err(ended(group)),
             None => Ok(()),
         }

@@ -221,7 +221,10 @@ impl GroupTask {
                 tracing::error!(group = &*group, %error, "the member is out of its group for good");
                 self.shared.refuse(refusal);
             }
-            Action::Closed => self.over = true,
+            Action::Closed => {
+                self.over = true;
+                self.shared.close();
+            }
         }
     }
 

@@ -1,0 +1,135 @@
+use super::plain::spread;
+use super::*;
+
+/// Pitfall 8, and what is owned is fetched on meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_was_killed_and_comes_back_finds_its_members() {
+    for version in Kafka::versions() {
+        let kafka = Kafka::builder()
+            .version(&version)
+            .private()
+            .start()
+            .await
+            .unwrap();
+        let topic = kafka.topic("killed", 4).await.unwrap();
+        let group = kafka.unique("group");
+        let client = connect(&kafka).await;
+        let seen = Seen::default();
+        let join = || Seat::join_as(&client, settings(&group), &topic, &seen);
+        let mut seats = [join(), join()];
+        spread(&kafka, &topic, 4, 0, 40).await;
+        until(&mut seats, "two", |seats| share(seats, &[2, 2])).await;
+        until(&mut seats, "read", |_| seen_all(&seen, 40)).await;
+        let ids = seats
+            .each_ref()
+            .map(|seat| seat.consumer.status().member_id);
+        kafka.brokers()[0].kill().unwrap();
+        for _ in 0..20 {
+            join_all(seats.iter_mut().map(Seat::step)).await;
+        }
+        assert!(share(&seats, &[2, 2]), "what is owned is kept meanwhile");
+        kafka.brokers()[0].restart().await.unwrap();
+        spread(&kafka, &topic, 4, 40, 40).await;
+        let took = until(&mut seats, "read after the restart", |_| {
+            seen_all(&seen, 80)
+        })
+        .await;
+        until(&mut seats, "two again", |seats| {
+            share(seats, &[2, 2]) && seats.iter().all(|seat| seat.consumer.status().stable)
+        })
+        .await;
+        println!("{version}: {} replays, {took:?}", replays(&seen));
+        assert_eq!(
+            ids,
+            seats
+                .each_ref()
+                .map(|seat| seat.consumer.status().member_id)
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_freezes_and_thaws_finds_its_members() {
+    let kafka = Kafka::builder().private().start().await.unwrap();
+    let topic = kafka.topic("frozen", 4).await.unwrap();
+    let group = kafka.unique("group");
+    let client = connect(&kafka).await;
+    let seen = Seen::default();
+    let join = || {
+        let mut settings = settings(&group);
+        settings.member.request_timeout = Duration::from_secs(2);
+        Seat::join_as(&client, settings, &topic, &seen)
+    };
+    let mut seats = [join(), join()];
+    spread(&kafka, &topic, 4, 0, 40).await;
+    until(&mut seats, "two", |seats| share(seats, &[2, 2])).await;
+    until(&mut seats, "read", |_| seen_all(&seen, 40)).await;
+    kafka.brokers()[0].freeze().unwrap();
+    let frozen = Instant::now();
+    while frozen.elapsed() < Duration::from_secs(5) {
+        join_all(seats.iter_mut().map(Seat::step)).await;
+    }
+    kafka.brokers()[0].thaw().unwrap();
+    spread(&kafka, &topic, 4, 40, 40).await;
+    until(&mut seats, "read after the thaw", |_| seen_all(&seen, 80)).await;
+    until(&mut seats, "two again", |seats| share(seats, &[2, 2])).await;
+}
+
+/// Pitfalls 1 and 4: closing has a bound, whatever the broker does.
+#[tokio::test(flavor = "multi_thread")]
+async fn closing_ends_in_time_while_the_broker_is_frozen() {
+    let kafka = Kafka::builder().private().start().await.unwrap();
+    let topic = kafka.topic("frozen", 1).await.unwrap();
+    let mut settings = settings(&kafka.unique("group"));
+    settings.close_timeout = Duration::from_secs(1);
+    settings.commit_timeout = Duration::from_secs(1);
+    let mut seats = [Seat::join(&kafka, settings, &topic).await];
+    until(&mut seats, "one", |seats| share(seats, &[1])).await;
+    kafka.brokers()[0].freeze().unwrap();
+    let [seat] = seats;
+    let begun = Instant::now();
+    let offset = cqi_kafka::membership::Offset {
+        offset: 0,
+        leader_epoch: None,
+        metadata: "".into(),
+    };
+    let commit = seat
+        .consumer
+        .commit([(TopicPartition::new(topic, 0), offset)]);
+    let error = commit.await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Timeout, "{error:#}");
+    let error = seat.consumer.close().await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Timeout, "{error:#}");
+    assert!(begun.elapsed() < Duration::from_secs(4));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn members_follow_their_coordinator_to_another_broker() {
+    let kafka = Kafka::builder().brokers(3).private().start().await.unwrap();
+    let topic = kafka.unique("moving");
+    kafka.create_topic(&topic, 6, 3).await.unwrap();
+    let group = kafka.unique("group");
+    let client = connect(&kafka).await;
+    let seen = Seen::default();
+    let join = || Seat::join_as(&client, settings(&group), &topic, &seen);
+    let mut seats = [join(), join()];
+    spread(&kafka, &topic, 6, 0, 60).await;
+    until(&mut seats, "two", |seats| share(seats, &[3, 3])).await;
+    until(&mut seats, "read", |_| seen_all(&seen, 60)).await;
+    let status = seats[0].consumer.status();
+    let coordinator = status.coordinator.unwrap();
+    kafka.broker(coordinator).kill().unwrap();
+    let took = until(&mut seats, "moved", |seats| {
+        let elsewhere = |seat: &Seat| {
+            let status = seat.consumer.status();
+            status.stable && status.coordinator.is_some_and(|node| node != coordinator)
+        };
+        seats.iter().all(elsewhere)
+    })
+    .await;
+    println!("the coordinator moved within {took:?}");
+    until(&mut seats, "two again", |seats| share(seats, &[3, 3])).await;
+    assert_eq!(seats[0].consumer.status().member_id, status.member_id);
+    spread(&kafka, &topic, 6, 60, 60).await;
+    until(&mut seats, "read after the move", |_| seen_all(&seen, 120)).await;
+}
