@@ -18,7 +18,6 @@ pub(super) struct Failure {
 }
 
 impl Failure {
-    /// Takes a reason that goes on from "the connection is closed:".
     pub(super) fn new(kind: Kind, reason: impl Into<Arc<str>>) -> Self {
         Self {
             kind,
@@ -30,20 +29,22 @@ impl Failure {
     pub(super) fn end_of_stream() -> Self {
         Self {
             end_of_stream: true,
-            ..Self::new(Kind::Temporary, "the broker closed it")
+            ..Self::new(Kind::Temporary, "the broker closed the connection")
         }
     }
 
     /// The broker sent what does not fit to what it was sent.
-    pub(super) fn out_of_step(reason: impl Into<Arc<str>>) -> Self {
-        Self::new(Kind::Temporary, reason)
+    pub(super) fn out_of_step(what: impl Display) -> Self {
+        Self::new(
+            Kind::Temporary,
+            format!("the connection is closed, as {what}"),
+        )
     }
 
     pub(super) fn silence(api: ApiKey, timeout: Duration) -> Self {
-        Self::new(
-            Kind::Temporary,
-            format!("the broker did not answer {api:?} within {timeout:?}"),
-        )
+        Self::out_of_step(format_args!(
+            "the broker did not answer {api:?} within {timeout:?}"
+        ))
     }
 
     pub(super) fn from_io(what: &str, error: &io::Error) -> Self {
@@ -52,7 +53,10 @@ impl Failure {
         }
         match error.kind() {
             io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => Self::end_of_stream(),
-            _ => Self::new(Kind::Temporary, format!("cannot {what} it: {error}")),
+            _ => Self::new(
+                Kind::Temporary,
+                format!("cannot {what} the connection: {error}"),
+            ),
         }
     }
 
@@ -61,8 +65,8 @@ impl Failure {
         match self.end_of_stream {
             true => Self::new(
                 self.kind,
-                "the broker closed it at once: it is going down, or its listener wants TLS or SASL, \
-                 or does not want it",
+                "the broker closed the connection at once: it is going down, or its listener wants \
+                 TLS or SASL, or does not want it",
             ),
             false => self,
         }
@@ -74,22 +78,23 @@ impl Failure {
 
     /// What this means for a request that was not sent.
     pub(super) fn unsent(&self, broker: &Host, api: ApiKey) -> Error {
-        self.error(format_args!(
-            "{api:?} was not sent to kafka broker {broker}"
-        ))
+        Error::new(
+            self.kind,
+            format!(
+                "{api:?} was not sent to kafka broker {broker}: {}",
+                self.reason
+            ),
+        )
     }
 
     /// What this means for a request that was sent, as far as is known.
     pub(super) fn unanswered(&self, broker: &Host, api: ApiKey, waited: Duration) -> Error {
-        self.error(format_args!(
-            "kafka broker {broker} did not answer {api:?}, for {waited:.1?} so far"
-        ))
-    }
-
-    fn error(&self, what: impl Display) -> Error {
         Error::new(
             self.kind,
-            format!("{what}; the connection is closed: {}", self.reason),
+            format!(
+                "{api:?} was not answered by kafka broker {broker}, after {waited:.1?}: {}",
+                self.reason
+            ),
         )
     }
 }

@@ -5,6 +5,7 @@ mod failure;
 mod frame;
 mod host;
 mod open;
+mod requests;
 mod sasl;
 mod settings;
 mod tls;
@@ -97,7 +98,7 @@ impl Connection {
 
     /// Ends the connection at once and waits for its task; requests without an answer fail.
     pub(crate) async fn close(&self) {
-        let why = Failure::new(Kind::Cancelled, "this client closed it");
+        let why = Failure::new(Kind::Cancelled, "this client closed the connection");
         self.inner.channel.close(why).await;
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use cqi_errors::{Error, Kind, Result};
 use kafka_protocol::messages::ApiKey;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio::time::{Instant, timeout_at};
 
@@ -18,24 +19,31 @@ impl Connection {
     pub(crate) async fn open(host: &Host, settings: &Arc<ConnectionSettings>) -> Result<Self> {
         let wait = Wait::new(settings.connect_timeout);
         let stream = dial(host, wait.deadline).await?;
-        let channel = match &settings.tls {
-            None => Channel::start(stream, host.clone(), settings),
-            Some(tls) => {
-                let stream = timeout_at(wait.deadline, tls.encrypt(host, stream)).await;
-                let stream = stream.map_err(|_| {
-                    Error::timeout(format!(
-                        "kafka broker {host} did not finish the TLS handshake within {:?}: it is \
-                         stuck, or this port is one for plaintext",
-                        wait.timeout
-                    ))
-                })??;
-                Channel::start(stream, host.clone(), settings)
-            }
+        let Some(tls) = &settings.tls else {
+            return Self::over(stream, host, settings, wait).await;
         };
-        Self::greet(channel, settings, wait).await
+        let stream = timeout_at(wait.deadline, tls.encrypt(host, stream)).await;
+        let stream = stream.map_err(|_| {
+            Error::timeout(format!(
+                "kafka broker {host} did not finish the TLS handshake within {:?}: it is stuck, or \
+                 this port is one for plaintext",
+                wait.timeout
+            ))
+        })??;
+        Self::over(stream, host, settings, wait).await
     }
 
-    async fn greet(channel: Channel, settings: &ConnectionSettings, wait: Wait) -> Result<Self> {
+    /// Negotiates versions, and says who the client is.
+    pub(super) async fn over<S>(
+        stream: S,
+        host: &Host,
+        settings: &ConnectionSettings,
+        wait: Wait,
+    ) -> Result<Self>
+    where
+        S: AsyncRead + AsyncWrite + Send + 'static,
+    {
+        let channel = Channel::start(stream, host.clone(), settings);
         let broker = channel.broker();
         let turn = channel.turn(ApiKey::ApiVersions, wait).await?;
         let spoken = Spoken::negotiate(&turn, broker).await?;

@@ -6,81 +6,86 @@ use std::time::Duration;
 
 use cqi_errors::Kind;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader, BufWriter};
+use tokio::task::yield_now;
 use tokio::time::{sleep, sleep_until};
 
-use super::channel::Shared;
 use super::failure::Failure;
 use super::frame;
+use super::requests::Requests;
 
-/// Small requests that queue up are written together, up to so many bytes.
-const WRITE_TOGETHER: usize = 16 << 10;
+/// What is read at once of small answers, and written at once of small requests that queue up.
+const TOGETHER: usize = 16 << 10;
 
 /// How long a broker that does not listen any more is listened to.
 const LAST_WORDS: Duration = Duration::from_millis(100);
 
-pub(super) async fn run<S>(stream: S, shared: Arc<Shared>)
+pub(super) async fn run<S>(stream: S, requests: Arc<Requests>, max_frame_bytes: usize)
 where
     S: AsyncRead + AsyncWrite,
 {
     // However this task ends, nobody is left to wait for answers.
-    let end = End(&shared);
-    let (read_half, write_half) = tokio::io::split(stream);
+    let end = End(&requests);
+    let (reading, writing) = tokio::io::split(stream);
+    let reading = BufReader::with_capacity(TOGETHER, reading);
+    let writing = BufWriter::with_capacity(TOGETHER, writing);
     let why = tokio::select! {
-        why = read(BufReader::with_capacity(frame::READ_AHEAD, read_half), &shared) => why,
-        why = write(BufWriter::with_capacity(WRITE_TOGETHER, write_half), &shared) => why,
-        why = watch(&shared) => why,
-        why = shared.closed() => why,
+        why = read(reading, &requests, max_frame_bytes) => why,
+        why = write(writing, &requests) => why,
+        why = watch(&requests) => why,
+        why = requests.closed() => why,
     };
     end.0.close(why);
 }
 
-struct End<'a>(&'a Shared);
+struct End<'a>(&'a Requests);
 
 impl Drop for End<'_> {
     fn drop(&mut self) {
         self.0.close(Failure::new(
             Kind::Cancelled,
-            "this client closed it, or its runtime ended",
+            "this client closed the connection, or its runtime ended",
         ));
     }
 }
 
-async fn read<S: AsyncRead + Unpin>(mut stream: BufReader<S>, shared: &Shared) -> Failure {
-    for answers in 0_u64.. {
-        let read = frame::read(&mut stream, shared.max_frame_bytes).await;
-        if let Err(why) = read.and_then(|frame| shared.deliver(frame)) {
+async fn read<S: AsyncRead + Unpin>(
+    mut stream: BufReader<S>,
+    requests: &Requests,
+    max_frame_bytes: usize,
+) -> Failure {
+    let mut answers = 0_u64;
+    loop {
+        let read = frame::read(&mut stream, max_frame_bytes).await;
+        if let Err(why) = read.and_then(|frame| requests.deliver(frame)) {
             return match answers {
                 0 | 1 => why.at_once(),
                 _ => why,
             };
         }
+        answers += 1;
     }
-    Failure::end_of_stream()
 }
 
-async fn write<S: AsyncWrite + Unpin>(mut stream: BufWriter<S>, shared: &Shared) -> Failure {
+async fn write<S: AsyncWrite + Unpin>(mut stream: BufWriter<S>, requests: &Requests) -> Failure {
     loop {
         let written = async {
-            while let Some(frame) = shared.next_frame() {
+            while let Some(frame) = requests.next_frame() {
                 stream.write_all(&frame).await?;
             }
             stream.flush().await
         };
         if let Err(error) = written.await {
-            // What the broker said last, to be read still, says more.
+            // What the broker said last, still to be read, may say why.
             sleep(LAST_WORDS).await;
             return Failure::from_io("write to", &error);
         }
-        shared.unwritten.notified().await;
+        requests.queued().await;
     }
 }
 
-async fn watch(shared: &Shared) -> Failure {
+async fn watch(requests: &Requests) -> Failure {
     loop {
-        if let Some(why) = shared.expired() {
-            return why;
-        }
-        let deadline = shared.next_deadline();
+        let deadline = requests.next_deadline();
         let passed = async {
             match deadline {
                 Some(deadline) => sleep_until(deadline).await,
@@ -88,8 +93,13 @@ async fn watch(shared: &Shared) -> Failure {
             }
         };
         tokio::select! {
+            () = requests.sooner() => continue,
             () = passed => {}
-            () = shared.sooner.notified() => {}
+        }
+        // What has come by now is in time, however late this task was woken.
+        yield_now().await;
+        if let Some(why) = requests.expired() {
+            return why;
         }
     }
 }

@@ -22,14 +22,4 @@ impl Wait {
             deadline: began + timeout.min(ENDLESS),
         }
     }
-
-    /// The same deadline for what begins now.
-    pub(super) fn until(deadline: Instant) -> Self {
-        let began = Instant::now();
-        Self {
-            began,
-            timeout: deadline.saturating_duration_since(began),
-            deadline,
-        }
-    }
 }

@@ -48,7 +48,8 @@ impl Session {
             return Ok(());
         }
         tracing::debug!(%broker, "authentication is renewed");
-        let unfinished = turn.end_if_dropped("it was left while it was authenticated anew");
+        let unfinished =
+            turn.end_if_dropped("the connection is closed, as it could not be authenticated anew");
         self.authenticate(turn, broker, spoken).await?;
         unfinished.done();
         Ok(())

@@ -1,3 +1,4 @@
+mod lies;
 mod real;
 
 use std::time::Duration;
