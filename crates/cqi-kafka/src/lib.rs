@@ -19,3 +19,4 @@ pub use consumer::{
     Position, Records, Revocation, StartPosition,
 };
 pub use partition::TopicPartition;
+pub use producer::{Delivered, Delivery, Producer, ProducerSettings, Written};

@@ -11,8 +11,10 @@
 )]
 
 mod assignor;
+mod client;
 mod group;
 mod membership;
 mod model;
+mod producer;
 mod producer_model;
 mod records;

@@ -1,0 +1,269 @@
+use std::collections::HashMap;
+use std::future::pending;
+use std::sync::Arc;
+
+use cqi_errors::Result;
+use futures_util::future::BoxFuture;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use kafka_protocol::messages::ProduceRequest;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+
+use super::request;
+use super::sequencer::{Attempt, Ending};
+use super::shared::{Shared, State};
+use crate::client::{Cluster, Link, Pauses};
+use crate::code;
+use crate::connection::Pending;
+use crate::wire::{InitProducerIdAnswer, ProduceAnswer};
+
+/// Carries out what the sequencer decides.
+pub(super) struct Task {
+    shared: Arc<Shared>,
+    cluster: watch::Receiver<Arc<Cluster>>,
+    brokers: HashMap<i32, Broker>,
+    /// What is asked of brokers.
+    requests: FuturesUnordered<BoxFuture<'static, Event>>,
+    identity: Identity,
+}
+
+struct Broker {
+    link: Arc<Link>,
+    /// A request waits to be written, perhaps for a connection.
+    beginning: bool,
+    in_flight: usize,
+}
+
+/// Whether a producer id is asked for.
+struct Identity {
+    asking: bool,
+    /// Not before.
+    at: Instant,
+    pauses: Pauses,
+}
+
+enum Event {
+    Begun(i32, Vec<Attempt>, Result<Pending<ProduceRequest>>),
+    Answered(i32, Vec<Attempt>, Result<ProduceAnswer>),
+    Identified(Result<InitProducerIdAnswer>),
+}
+
+impl Task {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        let identity = Identity {
+            asking: false,
+            at: Instant::now(),
+            pauses: shared.client.retry_pauses(),
+        };
+        Self {
+            cluster: shared.client.cluster(),
+            brokers: HashMap::new(),
+            requests: FuturesUnordered::new(),
+            identity,
+            shared,
+        }
+    }
+
+    pub(super) async fn run(mut self) {
+        let shared = Arc::clone(&self.shared);
+        loop {
+            let wake_at = self.advance();
+            let sleep = async {
+                match wake_at {
+                    Some(at) => sleep_until(at).await,
+                    None => pending().await,
+                }
+            };
+            tokio::select! {
+                Some(event) = self.requests.next() => self.take(event),
+                () = shared.wake.notified() => {}
+                // The client outlives its producers.
+                Ok(()) = self.cluster.changed() => self.follow_leaders(),
+                () = sleep => {}
+            }
+            // What is ready as well is done together.
+            while let Some(Some(event)) =
+                futures_util::FutureExt::now_or_never(self.requests.next())
+            {
+                self.take(event);
+            }
+        }
+    }
+
+    /// Does all that can be done now; returns when there is more to do.
+    fn advance(&mut self) -> Option<Instant> {
+        let shared = Arc::clone(&self.shared);
+        let mut state = shared.state();
+        let now = shared.now();
+        state.sequencer.tick(now);
+        shared.resolve(&mut state);
+        if state.sequencer.take_stale() {
+            shared.client.refresh();
+        }
+        let mut wake_at = self.identify(&state);
+        self.send(&mut state);
+        let deadline = state.sequencer.deadline(now);
+        let deadline = deadline.map(|at| shared.instant(at));
+        wake_at = wake_at.into_iter().chain(deadline).min();
+        wake_at
+    }
+
+    /// Asks for a producer id, if one is wanted.
+    fn identify(&mut self, state: &State) -> Option<Instant> {
+        let identity = &mut self.identity;
+        if identity.asking || !state.sequencer.wants_identity() {
+            return None;
+        }
+        if identity.at > Instant::now() {
+            return Some(identity.at);
+        }
+        identity.asking = true;
+        let client = self.shared.client.clone();
+        let timeout = self.shared.settings.request_timeout;
+        self.requests.push(Box::pin(async move {
+            Event::Identified(client.ask(&request::identity(), timeout).await)
+        }));
+        None
+    }
+
+    /// Sends what may be sent.
+    fn send(&mut self, state: &mut State) {
+        let mut nodes: Vec<i32> = state
+            .sequencer
+            .busy()
+            .filter_map(|(_, leader)| leader)
+            .collect();
+        nodes.sort_unstable();
+        nodes.dedup();
+        for node in nodes {
+            let broker = self.brokers.entry(node).or_insert_with(|| Broker {
+                link: Arc::new(self.shared.client.link(node)),
+                beginning: false,
+                in_flight: 0,
+            });
+            let settings = &self.shared.settings;
+            if broker.beginning || broker.in_flight >= settings.max_in_flight {
+                continue;
+            }
+            let now = self.shared.now();
+            let most = settings.max_request_bytes;
+            let attempts = state.sequencer.drain(now, node, most);
+            if attempts.is_empty() {
+                continue;
+            }
+            let timeout = settings.request_timeout;
+            let batches = attempts.iter().filter_map(|attempt| {
+                let batch = state.batches.get_mut(&attempt.batch)?;
+                Some((attempt, batch.numbered(attempt.producer)?))
+            });
+            let request = request::produce(batches, timeout);
+            broker.beginning = true;
+            broker.in_flight += 1;
+            let link = Arc::clone(&broker.link);
+            self.requests.push(Box::pin(async move {
+                let pending = link.begin(&request, timeout).await;
+                Event::Begun(node, attempts, pending)
+            }));
+        }
+    }
+
+    fn take(&mut self, event: Event) {
+        match event {
+            Event::Begun(node, attempts, begun) => {
+                if let Some(broker) = self.brokers.get_mut(&node) {
+                    broker.beginning = false;
+                }
+                match begun {
+                    Ok(pending) => self.requests.push(Box::pin(async move {
+                        Event::Answered(node, attempts, pending.answer().await)
+                    })),
+                    Err(error) => {
+                        self.ended(node);
+                        self.failed(&attempts, Ending::Unsent, &error);
+                    }
+                }
+            }
+            Event::Answered(node, attempts, Ok(answer)) => {
+                self.ended(node);
+                let mut state = self.shared.state();
+                let now = self.shared.now();
+                let endings = request::endings(&answer, &attempts);
+                for (attempt, ending) in attempts.iter().zip(endings) {
+                    state.sequencer.end(now, attempt, ending);
+                }
+                self.shared.resolve(&mut state);
+            }
+            Event::Answered(node, attempts, Err(error)) => {
+                self.ended(node);
+                self.shared.client.refresh();
+                self.failed(&attempts, Ending::Lost, &error);
+            }
+            Event::Identified(answer) => self.identified(answer),
+        }
+    }
+
+    fn ended(&mut self, node: i32) {
+        if let Some(broker) = self.brokers.get_mut(&node) {
+            broker.in_flight -= 1;
+        }
+    }
+
+    fn failed(&self, attempts: &[Attempt], ending: Ending, error: &cqi_errors::Error) {
+        let problem: Arc<str> = format!("{error:#}").into();
+        let mut state = self.shared.state();
+        let now = self.shared.now();
+        for attempt in attempts {
+            if let Some(batch) = state.batches.get_mut(&attempt.batch) {
+                batch.problem = Some(Arc::clone(&problem));
+            }
+            state.sequencer.end(now, attempt, ending);
+        }
+        self.shared.resolve(&mut state);
+    }
+
+    fn identified(&mut self, answer: Result<InitProducerIdAnswer>) {
+        self.identity.asking = false;
+        self.identity.at = Instant::now() + self.identity.pauses.next();
+        let answer = answer.and_then(|answer| match answer.error_code {
+            0 if answer.producer_id >= 0 && answer.producer_epoch >= 0 => Ok(answer),
+            0 => Err(cqi_errors::Error::permanent(
+                "the broker gave a negative producer id or epoch",
+            )),
+            code => Err(code::refused("InitProducerId", code, "this producer")),
+        });
+        let mut state = self.shared.state();
+        match answer {
+            Ok(answer) => {
+                self.identity.pauses.reset();
+                tracing::debug!(id = answer.producer_id, "got a producer id");
+                let (id, epoch) = (answer.producer_id, answer.producer_epoch);
+                state.sequencer.identify(id, epoch);
+            }
+            Err(error) => {
+                let problem: Arc<str> = format!("{error:#}").into();
+                tracing::warn!(error = &*problem, "no broker gives a producer id");
+                for batch in state.batches.values_mut() {
+                    batch.problem.get_or_insert_with(|| Arc::clone(&problem));
+                }
+                if !error.kind().is_retryable() {
+                    state.refusal = Some((error.kind(), problem.to_string()));
+                    state.sequencer.unidentified();
+                    self.shared.resolve(&mut state);
+                }
+            }
+        }
+    }
+
+    fn follow_leaders(&mut self) {
+        let cluster = Arc::clone(&self.cluster.borrow_and_update());
+        let mut state = self.shared.state();
+        let busy: Vec<_> = state.sequencer.busy().map(|(p, _)| p.clone()).collect();
+        for partition in busy {
+            let leader = cluster.leader(&partition).map(|leader| leader.node);
+            state.sequencer.lead(&partition, leader);
+        }
+        // A broker that left, and is asked nothing, needs no connection.
+        self.brokers
+            .retain(|node, broker| broker.in_flight > 0 || cluster.brokers.contains_key(node));
+    }
+}

@@ -1,0 +1,101 @@
+//! Producing to real brokers, and to scripted ones.
+
+mod plain;
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
+
+use cqi_kafka::producer::{Delivery, Producer, ProducerSettings};
+use cqi_kafka::records::{BatchBuilder, BatchOptions, NewRecord};
+use cqi_kafka::{
+    Client, ClientSettings, Event, GroupConsumer, GroupSettings, OffsetSpec, StartPosition,
+    TopicPartition,
+};
+use cqi_testkit::Kafka;
+
+/// Longer than anything here takes on a machine that is busy with other tests.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+async fn connect(bootstrap: String) -> Client {
+    let mut settings = ClientSettings::new([bootstrap]);
+    settings.request_timeout = Duration::from_secs(5);
+    Client::connect(settings).await.unwrap()
+}
+
+/// Brokers forget producers whose records are old.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "brokers compare it with their clocks"
+)]
+fn now() -> i64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    now.unwrap().as_millis() as i64
+}
+
+fn batch_with<V: AsRef<[u8]>>(
+    options: BatchOptions,
+    values: impl IntoIterator<Item = V>,
+) -> BatchBuilder {
+    let mut batch = BatchBuilder::new(options);
+    for value in values {
+        let record = NewRecord {
+            value: Some(value.as_ref()),
+            ..NewRecord::at(now())
+        };
+        let _ = batch.push(&record).unwrap();
+    }
+    batch
+}
+
+fn batch<V: AsRef<[u8]>>(values: impl IntoIterator<Item = V>) -> BatchBuilder {
+    batch_with(BatchOptions::default(), values)
+}
+
+/// A batch of the numbers in a range.
+fn numbers(range: std::ops::Range<u64>) -> BatchBuilder {
+    batch(range.map(|n| n.to_string()))
+}
+
+async fn send(producer: &Producer, partition: &TopicPartition, batch: BatchBuilder) -> Delivery {
+    producer.send(partition, batch).await.unwrap()
+}
+
+/// What a topic holds, by partition and in order.
+async fn read(bootstrap: String, topic: &str) -> BTreeMap<i32, Vec<String>> {
+    let client = connect(bootstrap).await;
+    let count = client.partitions(topic).await.unwrap();
+    let partitions = (0..count).map(|n| TopicPartition::new(topic, n));
+    let isolation = cqi_kafka::Isolation::ReadCommitted;
+    let ends = client
+        .offsets(partitions, OffsetSpec::Latest, isolation)
+        .await;
+    let ends = ends.unwrap().into_iter();
+    let mut ends: BTreeMap<_, _> = ends
+        .map(|(partition, end)| (partition, end.unwrap().offset))
+        .filter(|(_, end)| *end > 0)
+        .collect();
+    let mut settings = GroupSettings::new(format!("reader-{topic}-{}", fastrand::u64(..)));
+    settings.fetch.start = StartPosition::Earliest;
+    let mut consumer = GroupConsumer::join(&client, settings, [topic]).unwrap();
+    let mut read: BTreeMap<i32, Vec<String>> = (0..count).map(|n| (n, Vec::new())).collect();
+    while !ends.is_empty() {
+        if let Some(Event::Records(records)) = consumer.poll(PATIENCE).await.unwrap() {
+            let (partition, next) = records.next();
+            let values = read.entry(partition.partition()).or_default();
+            for record in &*records {
+                values.push(String::from_utf8(record.value().unwrap().to_vec()).unwrap());
+            }
+            if ends.get(&partition).is_some_and(|end| next.offset >= *end) {
+                ends.remove(&partition);
+            }
+        }
+    }
+    consumer.close().await.unwrap();
+    client.close().await;
+    read
+}
+
+/// The numbers of a range, as they are read back.
+fn expected(range: std::ops::Range<u64>) -> Vec<String> {
+    range.map(|n| n.to_string()).collect()
+}
