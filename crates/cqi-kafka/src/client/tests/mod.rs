@@ -3,6 +3,7 @@
 mod cluster;
 mod links;
 mod metadata;
+mod offsets;
 
 use std::collections::BTreeSet;
 use std::future::Future;
