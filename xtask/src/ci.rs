@@ -60,6 +60,9 @@ fn all(steps: &mut Steps, scope: Scope) -> Result<()> {
             "codegen::",
         ]),
     )?;
+    if scope == Scope::Full {
+        steps.command("Kafka's programs", kafka())?;
+    }
     steps.tests("tests", tests(&left_out))?;
     steps.tests("doc tests", doc_tests(&left_out))?;
     steps.command("docs", docs())?;
@@ -80,6 +83,21 @@ fn clippy() -> Command {
         "--",
         "-D",
         "warnings",
+    ])
+}
+
+/// Downloads Kafka, so that no test's time holds that of a network: the one test that does that alone.
+fn kafka() -> Command {
+    cargo([
+        "test",
+        "--workspace",
+        "--all-features",
+        "--test",
+        "it",
+        "--",
+        "--nocapture",
+        "--exact",
+        "kafka::the_versions_of_the_suites_can_be_had",
     ])
 }
 

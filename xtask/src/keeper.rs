@@ -1,4 +1,4 @@
-//! PostgreSQL and Redis for people: `up` starts a process that keeps servers until `down` ends it.
+//! PostgreSQL, Redis and Kafka for people: `up` starts a process that keeps servers until `down` ends it.
 //!
 //! The keeper locks a file for as long as it lives, so that nobody trusts a process id that another process has since got.
 
@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use cqi_testkit::{Postgres, Redis, Source};
+use cqi_testkit::{Kafka, Postgres, Redis, Source};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -24,22 +24,31 @@ const POSTGRES: &str = "CQI_TEST_POSTGRES_URL";
 
 const REDIS: &str = "CQI_TEST_REDIS_URL";
 
+const KAFKA: &str = "CQI_TEST_KAFKA_BROKERS";
+
 /// Starts the servers unless they are up, and prints the settings that lead to them.
 pub(crate) fn up() -> Result<()> {
     let files = Files::new();
     if !files.is_kept()? {
-        if let (Source::Url(postgres), Source::Url(redis)) =
-            (Source::find()?, Source::find_redis()?)
+        let kafka = Kafka::offered_blocking()?;
+        if let (Source::Url(postgres), Source::Url(redis), Some(kafka)) =
+            (Source::find()?, Source::find_redis()?, &kafka)
         {
             eprintln!(
                 "these servers are there already; if docker compose runs them, `docker compose down` ends them"
             );
-            print!("{}", export(&postgres, &redis));
+            print!("{}", export(&postgres, &redis, &kafka.bootstrap()));
             return Ok(());
+        }
+        if kafka.is_none() {
+            // Before the keeper, whose start has a bound and whose words nobody sees.
+            if let Some(newest) = Kafka::versions().last() {
+                Kafka::fetch_blocking(newest)?;
+            }
         }
         start(&files)?;
         eprintln!(
-            "PostgreSQL and Redis are up until `cargo xtask down`; `eval \"$(cargo xtask env)\"` leads the tests to them"
+            "PostgreSQL, Redis and Kafka are up until `cargo xtask down`; `eval \"$(cargo xtask env)\"` leads the tests to them"
         );
     }
     env()
@@ -76,7 +85,7 @@ pub(crate) fn down() -> Result<()> {
         Ok(!files.is_kept()?)
     })?;
     fs::remove_dir_all(&files.folder)?;
-    eprintln!("PostgreSQL and Redis are down");
+    eprintln!("PostgreSQL, Redis and Kafka are down");
     Ok(())
 }
 
@@ -105,8 +114,10 @@ pub(crate) fn keep() -> Result<()> {
             (server.url(), Some(server))
         }
     };
+    // The keeper's process group has one of its own, where nobody offers any.
+    let kafka = Kafka::start_blocking()?;
     let finished = files.env.with_extension("new");
-    fs::write(&finished, export(&postgres, &redis))?;
+    fs::write(&finished, export(&postgres, &redis, &kafka.bootstrap()))?;
     fs::rename(finished, &files.env)?;
     loop {
         thread::park();
@@ -138,10 +149,12 @@ fn start(files: &Files) -> Result<()> {
     })
 }
 
-fn export(postgres: &str, redis: &str) -> String {
+fn export(postgres: &str, redis: &str, kafka: &str) -> String {
     let line =
         |(name, url): (&str, &str)| format!("export {name}='{}'\n", url.replace('\'', "%27"));
-    [(POSTGRES, postgres), (REDIS, redis)].map(line).concat()
+    [(POSTGRES, postgres), (REDIS, redis), (KAFKA, kafka)]
+        .map(line)
+        .concat()
 }
 
 /// What keeper and tasks tell each other.
@@ -217,9 +230,10 @@ mod tests {
     #[test]
     fn the_settings_can_be_evaluated_by_a_shell() {
         assert_eq!(
-            export("postgres://u:p'w@h:1/d", "redis://h:2"),
+            export("postgres://u:p'w@h:1/d", "redis://h:2", "h:3,h:4"),
             "export CQI_TEST_POSTGRES_URL='postgres://u:p%27w@h:1/d'\n\
-             export CQI_TEST_REDIS_URL='redis://h:2'\n"
+             export CQI_TEST_REDIS_URL='redis://h:2'\n\
+             export CQI_TEST_KAFKA_BROKERS='h:3,h:4'\n"
         );
     }
 }

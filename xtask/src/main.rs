@@ -35,7 +35,7 @@ usage: cargo xtask <task>
   ci                   every check: format, lints, layering, tests on real servers, docs, features, packages
   ci --quick           the same without the tests that need a server
   demo                 the example service on a private PostgreSQL, driven by a client
-  up | down | env      PostgreSQL and Redis for people: start, stop, print the settings for `eval`
+  up | down | env      PostgreSQL, Redis and Kafka for people: start, stop, print the settings for `eval`
   bench [name]         side by side with other libraries, a table of ratios
   chaos [options]      Kafka's groups and producers while members and brokers die; --minutes 5 for each part
   coverage [--min 90]  line coverage of each crate by its own tests

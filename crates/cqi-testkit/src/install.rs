@@ -79,11 +79,17 @@ pub(crate) fn missing(package: &str) -> Error {
     let offer = match package {
         "postgresql" => Some(POSTGRES),
         "redis-server" => Some(REDIS),
+        #[cfg(feature = "kafka")]
+        JAVA | "maven" => Some(crate::discovery::KAFKA),
         _ => None,
     };
     let instead = offer.map(|offer| {
         let variable = offer.variable;
-        format!(", or set {variable} to the URL of a server that may be used for tests")
+        let what = match variable.ends_with("_URL") {
+            true => "the URL of a server",
+            false => "brokers",
+        };
+        format!(", or set {variable} to {what} that may be used for tests")
     });
     let instead = instead.unwrap_or_default();
     Error::permanent(format!(
@@ -122,10 +128,18 @@ mod tests {
     fn a_package_that_cannot_be_had_is_told_with_the_line_that_installs_it() {
         let folder = tempfile::tempdir().unwrap();
         let apt = script(folder.path(), "apt-get", "echo no network; exit 100");
-        for (package, offer) in [("postgresql", POSTGRES), ("redis-server", REDIS)] {
+        let packages = [
+            ("postgresql", "CQI_TEST_POSTGRES_URL to the URL of a server"),
+            ("redis-server", "CQI_TEST_REDIS_URL to the URL of a server"),
+            #[cfg(feature = "kafka")]
+            (JAVA, "CQI_TEST_KAFKA_BROKERS to brokers"),
+            #[cfg(feature = "kafka")]
+            ("maven", "CQI_TEST_KAFKA_BROKERS to brokers"),
+        ];
+        for (package, instead) in packages {
             let error = install_with(apt.as_os_str(), package).unwrap_err();
             let message = format!("{error:#}");
-            for part in ["install it with `", package, offer.variable, "no network"] {
+            for part in ["install it with `", package, instead, "no network"] {
                 assert!(message.contains(part), "{message}");
             }
         }

@@ -103,6 +103,25 @@ impl Kafka {
         }
     }
 
+    /// Takes the brokers that somebody else runs for the tests, where somebody does; blocks.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn offered_blocking() -> Result<Option<Self>> {
+        shared::offered()
+    }
+
+    /// Downloads a version and prepares its starts, unless that was done; blocks.
+    ///
+    /// The first to start a version does so by itself. Called before the tests, it keeps a slow
+    /// network out of their times.
+    ///
+    /// # Errors
+    /// As [`KafkaBuilder::start`].
+    pub fn fetch_blocking(version: &str) -> Result<()> {
+        Distribution::find(Some(version))?.training().map(drop)
+    }
+
     /// Says what brokers of one's own are to be like.
     pub fn builder() -> KafkaBuilder {
         KafkaBuilder::default()

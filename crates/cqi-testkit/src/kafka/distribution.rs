@@ -4,6 +4,7 @@ use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
 use std::time::Duration;
 
 use cqi_errors::{Error, Result, ResultExt};
@@ -20,8 +21,12 @@ pub(super) const NEWEST: &str = "4.3.0";
 /// The oldest version that is known to work.
 pub(super) const OLDEST: &str = "3.0.2";
 
-/// How long a download may take.
+/// How long a download may take, each time that it is tried.
 const DOWNLOAD: Duration = Duration::from_secs(600);
+
+/// How often it is tried, and the pause in between: registries have bad minutes.
+const TRIES: u32 = 3;
+const PAUSE: Duration = Duration::from_secs(5);
 
 /// What copies an artifact and all that it needs into a folder.
 const PLUGIN: &str = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies";
@@ -52,7 +57,10 @@ impl Distribution {
                 numbers(version)?;
                 let folder = cache::folder()?.join(format!("kafka-{version}"));
                 let libraries = folder.join("libs");
-                cache::once(&libraries, |new| download(version, new))?;
+                cache::once(&libraries, |new| {
+                    let maven = find_tool("mvn", "maven")?;
+                    download(&maven, PAUSE, version, new)
+                })?;
                 (version.to_owned(), libraries, folder)
             }
         };
@@ -123,8 +131,7 @@ fn version_of(libraries: &Path) -> Option<String> {
     })
 }
 
-fn download(version: &str, new: &Path) -> Result<()> {
-    let maven = find_tool("mvn", "maven")?;
+fn download(maven: &Path, pause: Duration, version: &str, new: &Path) -> Result<()> {
     say(&format!("downloading Kafka {version} with Maven"));
     let folder = tempfile::tempdir().context("make a folder for Maven")?;
     let project = folder.path().join("pom.xml");
@@ -136,14 +143,26 @@ fn download(version: &str, new: &Path) -> Result<()> {
         .arg(PLUGIN)
         .arg("-DincludeScope=runtime")
         .arg(format!("-DoutputDirectory={}", new.display()));
-    match command::run(&mut copy, DOWNLOAD) {
-        Ok(_) if version_of(new).as_deref() == Some(version) => Ok(()),
-        Ok(output) | Err(output) => Err(Error::permanent(format!(
-            "Kafka {version} cannot be downloaded with Maven; set KAFKA_HOME to the folder of an \
-             unpacked Kafka, or CQI_TEST_KAFKA_BROKERS to brokers that may be used for tests"
-        ))
-        .with_source(Error::permanent(format!("mvn failed: {output}")))),
+    let mut failure = String::new();
+    for try_number in 1..=TRIES {
+        failure = match command::run(&mut copy, DOWNLOAD) {
+            Ok(_) if version_of(new).as_deref() == Some(version) => return Ok(()),
+            Ok(output) | Err(output) => output,
+        };
+        // There is no such version, and there will be none.
+        if failure.contains("Could not find artifact") || try_number == TRIES {
+            break;
+        }
+        say(&format!(
+            "try {try_number} of {TRIES} has failed, trying again"
+        ));
+        thread::sleep(pause);
     }
+    Err(Error::permanent(format!(
+        "Kafka {version} cannot be downloaded with Maven; set KAFKA_HOME to the folder of an \
+         unpacked Kafka, or CQI_TEST_KAFKA_BROKERS to brokers that may be used for tests"
+    ))
+    .with_source(Error::permanent(format!("mvn failed: {failure}"))))
 }
 
 /// Asks for the broker, and for something that writes its log: without, it fails in silence.
@@ -166,6 +185,45 @@ fn pom(version: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::command::tests::script;
+
+    #[test]
+    fn a_download_is_tried_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let new = folder.path().join("new");
+        fs::create_dir(&new).unwrap();
+        let body = "cd $(dirname $0); echo >>calls; [ $(wc -l <calls) = 3 ] && touch new/kafka_2.13-3.9.2.jar";
+        let maven = script(folder.path(), "mvn", body);
+        download(&maven, Duration::ZERO, "3.9.2", &new).unwrap();
+    }
+
+    #[test]
+    fn a_failed_download_says_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let calls = || {
+            fs::read_to_string(folder.path().join("calls"))
+                .unwrap()
+                .len()
+        };
+        let failing = |words: &str| {
+            let body = format!("cd $(dirname $0); printf x >>calls; echo {words}; exit 1");
+            let maven = script(folder.path(), "mvn", &body);
+            let failed = download(&maven, Duration::ZERO, "3.9.2", folder.path());
+            format!("{:#}", failed.unwrap_err())
+        };
+        let message = failing("no network");
+        for part in [
+            "Kafka 3.9.2",
+            "KAFKA_HOME",
+            "CQI_TEST_KAFKA_BROKERS",
+            "no network",
+        ] {
+            assert!(message.contains(part), "{message}");
+        }
+        assert_eq!(calls(), 3);
+        failing("Could not find artifact org.apache.kafka");
+        assert_eq!(calls(), 4, "what is not there is not asked for again");
+    }
 
     #[test]
     fn a_version_has_three_numbers() {

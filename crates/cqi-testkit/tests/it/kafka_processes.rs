@@ -15,7 +15,7 @@ pub(crate) async fn hold(what: &str) -> (String, Box<dyn Any>) {
     let builder = Kafka::builder();
     let kafka = match what {
         "kafka" => builder.start().await.unwrap(),
-        "kafka-of-3.9" => builder.version("3.9.2").start().await.unwrap(),
+        "kafka-of-3.0" => builder.version("3.0.2").start().await.unwrap(),
         "kafka-frozen" => {
             let kafka = builder.start().await.unwrap();
             kafka.broker(1).freeze().unwrap();
@@ -115,7 +115,7 @@ async fn brokers_that_run_already_are_used_and_left_as_they_were() {
 #[tokio::test]
 async fn an_unpacked_kafka_is_used() {
     let kafka = Kafka::builder()
-        .version("3.9.2")
+        .version("3.0.2")
         .private()
         .start()
         .await
@@ -139,7 +139,7 @@ async fn an_unpacked_kafka_is_used() {
         Holder::spawn(command)
     };
     // Without a word on the version, and with its own.
-    for what in ["kafka", "kafka-of-3.9"] {
+    for what in ["kafka", "kafka-of-3.0"] {
         let mut holder = start(what);
         holder.url();
         let home = folder.path().join("libs");
