@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
+use allocation_counter::measure;
 use bytes::{BufMut, Bytes, BytesMut};
 use cqi_errors::{Error, Kind, Result};
 use fastrand::Rng;
@@ -42,8 +43,10 @@ where
         max_frame_bytes: LIMIT,
         ..ConnectionSettings::new()
     };
-    let connecting = Connection::over(ours, &host("liar:9092"), &settings, Wait::new(TIMEOUT));
-    connecting.await.unwrap()
+    let wait = Wait::new(TIMEOUT);
+    Connection::over(ours, &host("liar:9092"), &settings, wait)
+        .await
+        .unwrap()
 }
 
 struct Liar(DuplexStream);
@@ -130,13 +133,13 @@ async fn answered_by(bytes: impl FnOnce(i32) -> Bytes + Send + 'static) -> [Erro
 async fn a_length_that_is_none_closes_the_connection() {
     for length in [0, -1, i32::MIN] {
         for error in answered_by(move |_| length.to_be_bytes().to_vec().into()).await {
-            says(&error, Kind::Temporary, "which is no length");
+            says(&error, Kind::Temporary, "may be no kafka broker");
         }
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_length_over_the_limit_closes_the_connection_before_any_memory_is_reserved() {
+async fn a_length_over_the_limit_closes_the_connection() {
     for length in [LIMIT as i32 + 1, i32::MAX] {
         for error in answered_by(move |_| length.to_be_bytes().to_vec().into()).await {
             says(
@@ -178,7 +181,7 @@ async fn a_malformed_answer_fails_its_request_for_good_and_closes_the_connection
         Kind::Permanent,
         "HeartbeatAnswer.error_code does not fit",
     );
-    says(&other, Kind::Temporary, "cannot be read");
+    says(&other, Kind::Temporary, "is malformed");
 }
 
 #[tokio::test(start_paused = true)]
@@ -247,7 +250,7 @@ async fn an_end_within_a_frame_is_one() {
         })
         .await;
         let error = ask(&connection).await.unwrap_err();
-        says(&error, Kind::Temporary, "the broker closed it");
+        says(&error, Kind::Temporary, "the broker closed the connection");
     }
 }
 
@@ -308,6 +311,37 @@ async fn noise_ends_requests_in_time() {
         assert!(
             began.elapsed() < TIMEOUT + Duration::from_millis(10),
             "seed {seed}"
+        );
+    }
+}
+
+#[test]
+fn memory_is_reserved_within_the_limit_only() {
+    for (length, most) in [
+        (LIMIT as i32, 2 * LIMIT),
+        (LIMIT as i32 + 1, LIMIT / 2),
+        (i32::MAX, LIMIT / 2),
+    ] {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        let used = measure(|| {
+            runtime.block_on(async {
+                let connection = connect(async move |mut liar: Liar| {
+                    liar.asked().await;
+                    liar.say(&length.to_be_bytes()).await;
+                    liar.sulk().await;
+                })
+                .await;
+                ask(&connection).await.unwrap_err();
+            });
+        });
+        assert!(
+            used.bytes_max < most as u64,
+            "{} of {length}",
+            used.bytes_max
         );
     }
 }
