@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use cqi_errors::{Error, Result};
+use cqi_errors::{Error, Kind, Result};
 
 use super::budget::{Budget, Lease, Share};
 use super::chunk::{Chunk, Page};
@@ -172,8 +172,11 @@ impl Plan {
         match offset {
             Some(offset) => slot.begin_at(offset.offset, offset.leader_epoch),
             None => slot.begin_by(start, || {
-                Error::not_found("committed offset", partition)
-                    .context("`start` says to fail then; seek to where the partition is to begin")
+                let text = format!(
+                    "{partition} has no committed offset, and `start` says to fail then; seek to \
+                     where it is to begin"
+                );
+                Error::new(Kind::NotFound, text)
             }),
         }
         self.enqueue(partition);

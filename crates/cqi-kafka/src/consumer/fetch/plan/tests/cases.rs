@@ -1,0 +1,446 @@
+//! One rule each.
+
+use super::*;
+use crate::wire::EpochEndOffset;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A plan with some partitions on broker 0, which begin at 0.
+fn fetching(settings: FetchSettings, partitions: i32) -> (Plan, Arc<Budget>) {
+    let (mut plan, budget) = plan(settings);
+    for partition in 0..partitions {
+        let name = name(partition);
+        plan.assign(&[name.clone()].into());
+        plan.seek(&name, 0).unwrap();
+    }
+    plan.follow(|_| Some(Leader { node: 0, epoch: 1 }));
+    (plan, budget)
+}
+
+fn log(batches: i32, records: i32) -> Log {
+    let mut log = Log::at(0);
+    for _ in 0..batches {
+        log.append(records, 0);
+    }
+    log
+}
+
+fn ask(plan: &mut Plan) -> Ask {
+    plan.ask(0, Lane::Main, Duration::ZERO).unwrap()
+}
+
+/// Asks and answers with whole batches.
+fn bring(plan: &mut Plan, log: &Log, batches: usize) {
+    let ask = ask(plan);
+    let wants = ask.wants.iter();
+    let parts = wants.map(|want| log.answer(want.partition.partition(), want.offset, batches, 0));
+    let parts = parts.collect();
+    let changes = plan.answered(ask, topics(parts), Duration::ZERO);
+    assert!(changes.ready);
+}
+
+fn refused(code: i16) -> FetchPartition {
+    FetchPartition {
+        error_code: code,
+        ..FetchPartition::default()
+    }
+}
+
+/// Reads a page; the partition, the offsets, and where it goes on.
+fn read(plan: &mut Plan) -> Result<Option<(TopicPartition, Vec<i64>, i64)>> {
+    let Some(taken) = plan.take() else {
+        return Ok(None);
+    };
+    let mut taken = taken?;
+    let mut page = taken.chunk.read(plan.settings(), &mut None);
+    let name = taken.partition.clone();
+    let given_back = plan.give_back(taken, &mut page).unwrap();
+    let offsets = page.records.iter().map(|record| record.offset());
+    Ok(Some((
+        name,
+        offsets.collect(),
+        given_back.position.offset.unwrap(),
+    )))
+}
+
+fn drain(plan: &mut Plan) -> Vec<i64> {
+    let pages = std::iter::from_fn(|| read(plan).unwrap());
+    pages.flat_map(|(_, offsets, _)| offsets).collect()
+}
+
+#[test]
+fn the_next_answer_is_fetched_while_one_is_read_and_no_more() {
+    let (mut plan, _) = fetching(FetchSettings::default(), 1);
+    let log = log(5, 2);
+    bring(&mut plan, &log, 1);
+    bring(&mut plan, &log, 1);
+    let none = plan.ask(0, Lane::Main, Duration::ZERO);
+    assert_eq!(none.unwrap_err(), None, "two wait already");
+    assert_eq!(read(&mut plan).unwrap(), Some((name(0), vec![0, 1], 2)));
+    assert_eq!(ask(&mut plan).wants[0].offset, 4);
+    assert_eq!(drain(&mut plan), [2, 3]);
+}
+
+#[test]
+fn what_is_due_while_the_long_poll_waits_goes_by_the_side_lane() {
+    let (mut plan, _) = fetching(FetchSettings::default(), 2);
+    let wait = plan.ask(0, Lane::Side, Duration::ZERO);
+    assert_eq!(wait.unwrap_err(), None, "the main lane is free");
+    let main = ask(&mut plan);
+    assert_eq!(main.wants.len(), 2);
+    plan.seek(&name(1), 7).unwrap();
+    let side = plan.ask(0, Lane::Side, Duration::ZERO).unwrap();
+    assert_eq!(side.wants.len(), 1);
+    assert_eq!(
+        (&side.wants[0].partition, side.wants[0].offset),
+        (&name(1), 7)
+    );
+    // What the long poll says of the old position is void.
+    let log = log(1, 4);
+    let parts = (0..2)
+        .map(|partition| log.answer(partition, 0, 1, 0))
+        .collect();
+    plan.answered(main, topics(parts), Duration::ZERO);
+    assert_eq!(read(&mut plan).unwrap().unwrap().0, name(0));
+    plan.failed(&side, None);
+    let main = ask(&mut plan);
+    let wants = main.wants.iter().map(|want| &want.partition);
+    assert!(wants.eq([&name(1), &name(0)]), "{main:?}");
+}
+
+#[test]
+fn partitions_take_turns_by_answers_and_those_served_last_are_asked_for_last() {
+    let (mut plan, _) = fetching(FetchSettings::default(), 3);
+    let log = log(3, 700);
+    bring(&mut plan, &log, 1);
+    let mut turns = Vec::new();
+    while let Some((name, offsets, _)) = read(&mut plan).unwrap() {
+        turns.push((name.partition(), offsets.len()));
+    }
+    // The last page of each is found to be empty when the next is asked for.
+    turns.retain(|(_, records)| *records > 0);
+    assert_eq!(
+        turns,
+        [(0, 500), (0, 200), (1, 500), (1, 200), (2, 500), (2, 200)]
+    );
+    let ask = ask(&mut plan);
+    let order: Vec<_> = ask
+        .wants
+        .iter()
+        .map(|want| want.partition.partition())
+        .collect();
+    assert_eq!(order, [0, 1, 2]);
+    plan.answered(ask, topics(vec![log.answer(0, 700, 1, 0)]), Duration::ZERO);
+    drain(&mut plan);
+    let ask = self::ask(&mut plan);
+    let order: Vec<_> = ask
+        .wants
+        .iter()
+        .map(|want| want.partition.partition())
+        .collect();
+    assert_eq!(order, [1, 2, 0], "0 was served last");
+}
+
+#[test]
+fn a_corrupt_batch_stops_its_partition_alone_until_a_seek() {
+    let (mut plan, _) = fetching(FetchSettings::default(), 2);
+    let log = log(3, 2);
+    let ask = ask(&mut plan);
+    let mut bad = log.answer(0, 0, 3, 0);
+    let mut bytes = bad.records.take().unwrap().to_vec();
+    let second = bytes.len() / 3;
+    bytes[second + 70] ^= 1;
+    bad.records = Some(bytes.into());
+    plan.answered(
+        ask,
+        topics(vec![bad, log.answer(1, 0, 3, 0)]),
+        Duration::ZERO,
+    );
+    assert_eq!(read(&mut plan).unwrap(), Some((name(0), vec![0, 1], 2)));
+    assert_eq!(
+        read(&mut plan).unwrap().unwrap().1.len(),
+        6,
+        "the other goes on"
+    );
+    let error = read(&mut plan).unwrap_err();
+    assert_eq!(error.kind(), Kind::Permanent);
+    let text = error.to_string();
+    assert!(
+        text.contains("orders-0") && text.contains("offset 2"),
+        "{text}"
+    );
+    assert!(read(&mut plan).unwrap().is_none());
+    let ask = self::ask(&mut plan);
+    assert_eq!(
+        ask.wants.len(),
+        1,
+        "told once, and not asked for in a loop: {ask:?}"
+    );
+    plan.failed(&ask, None);
+    assert_eq!(plan.positions()[&name(0)].offset, Some(2));
+    plan.seek(&name(0), 4).unwrap();
+    bring(&mut plan, &log, 3);
+    assert_eq!(drain(&mut plan), [4, 5]);
+}
+
+#[test]
+fn bytes_that_are_no_batch_stop_the_partition_where_they_are() {
+    let (mut plan, _) = fetching(FetchSettings::default(), 1);
+    let ask = ask(&mut plan);
+    let mut bad = log(1, 2).answer(0, 0, 1, 0);
+    let mut bytes = bad.records.take().unwrap().to_vec();
+    bytes.extend([0; 100]);
+    bad.records = Some(bytes.into());
+    plan.answered(ask, topics(vec![bad]), Duration::ZERO);
+    let none = plan.ask(0, Lane::Main, SECOND);
+    assert_eq!(none.unwrap_err(), None, "what follows is not known");
+    assert_eq!(read(&mut plan).unwrap().unwrap().1, [0, 1]);
+    assert!(read(&mut plan).is_err());
+    let none = plan.ask(0, Lane::Main, SECOND);
+    assert_eq!(none.unwrap_err(), None);
+}
+
+#[test]
+fn out_of_range_resets_by_the_start_position_after_what_is_here() {
+    let (mut plan, _) = fetching(settings(), 1);
+    bring(&mut plan, &log(1, 2), 1);
+    let ask = ask(&mut plan);
+    plan.answered(ask, topics(vec![refused(1)]), Duration::ZERO);
+    assert!(
+        plan.lookups(Duration::ZERO).0.is_empty(),
+        "offsets 0 and 1 come first"
+    );
+    assert_eq!(drain(&mut plan), [0, 1]);
+    let ask = self::ask(&mut plan);
+    let changes = plan.answered(ask, topics(vec![refused(1)]), Duration::ZERO);
+    assert!(changes.lookups);
+    assert_eq!(plan.positions()[&name(0)].offset, None);
+    let lookup = plan.lookups(Duration::ZERO).0.remove(0);
+    assert_eq!(lookup.wanted, [(name(0), StartPosition::Earliest)].into());
+    assert!(plan.lookups(Duration::ZERO).0.is_empty(), "one at a time");
+    let listed = ListedOffset {
+        offset: 9,
+        leader_epoch: Some(1),
+        timestamp: None,
+    };
+    plan.looked_up(
+        &lookup,
+        [(name(0), Ok(Some(listed)))].into(),
+        Duration::ZERO,
+    );
+    assert_eq!(self::ask(&mut plan).wants[0].offset, 9);
+}
+
+#[test]
+fn a_lookup_that_fails_is_tried_again_after_a_pause_and_finds_the_end_where_there_is_no_record() {
+    let (mut plan, _) = plan(settings());
+    plan.assign(&[name(0)].into());
+    plan.seek_to(&name(0), StartPosition::Timestamp(5)).unwrap();
+    plan.follow(|_| Some(Leader { node: 0, epoch: 1 }));
+    let lookup = plan.lookups(Duration::ZERO).0.remove(0);
+    let failed = Err(Error::temporary("no leader"));
+    plan.looked_up(&lookup, [(name(0), failed)].into(), Duration::ZERO);
+    let (none, due) = plan.lookups(Duration::ZERO);
+    assert!(none.is_empty() && due.unwrap() <= SECOND / 10, "{due:?}");
+    let lookup = plan.lookups(SECOND).0.remove(0);
+    plan.looked_up(&lookup, [(name(0), Ok(None))].into(), SECOND);
+    let lookup = plan.lookups(SECOND).0.remove(0);
+    assert_eq!(lookup.wanted, [(name(0), StartPosition::Latest)].into());
+    // Seeks win over answers.
+    plan.seek(&name(0), 3).unwrap();
+    plan.looked_up(&lookup, [(name(0), Ok(None))].into(), SECOND);
+    assert_eq!(plan.positions()[&name(0)].offset, Some(3));
+    // What the caller should know is told.
+    plan.seek_to(&name(0), StartPosition::Earliest).unwrap();
+    let lookup = plan.lookups(SECOND).0.remove(0);
+    let forbidden = Err(Error::forbidden("no ACL"));
+    plan.looked_up(&lookup, [(name(0), forbidden)].into(), SECOND);
+    assert_eq!(read(&mut plan).unwrap_err().kind(), Kind::Forbidden);
+    assert!(plan.lookups(SECOND).0.is_empty());
+    assert_eq!(plan.lookups(SECOND * 2).0.len(), 1);
+}
+
+#[test]
+fn failing_instead_of_a_reset_tells_the_caller_once() {
+    let mut settings = settings();
+    settings.start = StartPosition::Fail;
+    let (mut plan, _) = fetching(settings, 2);
+    let ask = ask(&mut plan);
+    plan.answered(ask, topics(vec![refused(1)]), Duration::ZERO);
+    let error = read(&mut plan).unwrap_err();
+    assert_eq!(error.kind(), Kind::NotFound);
+    assert!(error.to_string().contains("orders-0"), "{error}");
+    assert!(read(&mut plan).unwrap().is_none());
+    assert_eq!(self::ask(&mut plan).wants.len(), 1);
+    plan.assign(&[name(5)].into());
+    plan.position(&name(5), None);
+    let error = read(&mut plan).unwrap_err();
+    assert_eq!(error.kind(), Kind::NotFound);
+    assert!(error.to_string().contains("orders-5"), "{error}");
+}
+
+#[test]
+fn refusals_hold_a_partition_back_with_growing_pauses_and_a_new_leader_ends_them() {
+    for code in [3, 5, 6, 9, 56, 74, 75, 78, -1] {
+        let (mut plan, _) = fetching(settings(), 1);
+        let ask = ask(&mut plan);
+        let changes = plan.answered(ask, topics(vec![refused(code)]), Duration::ZERO);
+        assert!(changes.moved && !changes.ready, "{code}");
+        let first = plan
+            .ask(0, Lane::Main, Duration::ZERO)
+            .unwrap_err()
+            .unwrap();
+        assert!(first <= SECOND / 10);
+        let ask = plan.ask(0, Lane::Main, first).unwrap();
+        plan.answered(ask, topics(vec![refused(code)]), first);
+        let second = plan.ask(0, Lane::Main, first).unwrap_err().unwrap() - first;
+        assert!(second > first, "{first:?} {second:?}");
+        plan.follow(|_| Some(Leader { node: 1, epoch: 2 }));
+        let ask = plan.ask(1, Lane::Main, first).unwrap();
+        assert_eq!(ask.wants[0].leader_epoch, 2);
+    }
+}
+
+#[test]
+fn a_missing_acl_is_told_and_asked_again_after_a_pause() {
+    let (mut plan, _) = fetching(settings(), 1);
+    let ask = ask(&mut plan);
+    plan.answered(ask, topics(vec![refused(29)]), Duration::ZERO);
+    let none = plan.ask(0, Lane::Main, SECOND);
+    assert_eq!(none.unwrap_err(), None, "not before it was told");
+    let error = read(&mut plan).unwrap_err();
+    assert_eq!(error.kind(), Kind::Forbidden);
+    assert!(
+        plan.ask(0, Lane::Main, Duration::ZERO)
+            .unwrap_err()
+            .is_some()
+    );
+    assert!(plan.ask(0, Lane::Main, SECOND).is_ok());
+}
+
+#[test]
+fn a_log_that_was_cut_is_gone_back_to_and_one_that_was_not_is_gone_on_with() {
+    let diverging = |epoch, end_offset| FetchPartition {
+        diverging_epoch: Some(EpochEndOffset { epoch, end_offset }),
+        ..FetchPartition::default()
+    };
+    let (mut plan, _) = fetching(FetchSettings::default(), 1);
+    let mut log = log(2, 3);
+    log.epoch = 1;
+    bring(&mut plan, &log, 1);
+    assert_eq!(drain(&mut plan), [0, 1, 2]);
+    bring(&mut plan, &log, 1);
+    let first = ask(&mut plan);
+    assert_eq!((first.wants[0].offset, first.wants[0].last_epoch), (6, 0));
+    // Cut between the position and what waits: that is dropped and fetched again.
+    plan.answered(first, topics(vec![diverging(0, 4)]), Duration::ZERO);
+    assert!(drain(&mut plan).is_empty());
+    let second = ask(&mut plan);
+    assert_eq!(second.wants[0].offset, 3);
+    // Cut behind the position.
+    plan.answered(second, topics(vec![diverging(0, 2)]), Duration::ZERO);
+    assert_eq!(plan.positions()[&name(0)].offset, Some(2));
+    let mut settings = FetchSettings::default();
+    settings.start = StartPosition::Fail;
+    let (mut plan, _) = fetching(settings, 1);
+    plan.seek(&name(0), 3).unwrap();
+    let ask = ask(&mut plan);
+    plan.answered(ask, topics(vec![diverging(0, 2)]), Duration::ZERO);
+    assert_eq!(read(&mut plan).unwrap_err().kind(), Kind::Conflict);
+    assert_eq!(plan.positions()[&name(0)].offset, Some(3));
+}
+
+#[test]
+fn a_full_budget_asks_for_no_more_until_the_caller_lets_go() {
+    let mut settings = FetchSettings::default();
+    settings.partition_max_bytes = 100;
+    settings.max_buffered_bytes = 250;
+    let (mut plan, budget) = fetching(settings, 3);
+    let log = log(2, 3);
+    let first = ask(&mut plan);
+    assert_eq!(
+        first.max_bytes, 100,
+        "a quarter is less than one partition's"
+    );
+    let part = log.answer(0, 0, 1, 0);
+    let bytes = part.records.as_ref().unwrap().len();
+    plan.answered(first, topics(vec![part]), Duration::ZERO);
+    assert_eq!(budget.left(), 250 - bytes);
+    let second = ask(&mut plan);
+    plan.answered(second, topics(vec![log.answer(1, 0, 1, 0)]), Duration::ZERO);
+    assert!(budget.left() < 100);
+    let full = plan.ask(0, Lane::Main, Duration::ZERO);
+    assert_eq!(full.unwrap_err(), None);
+    // A paused partition gives up what waits for it.
+    plan.pause(&[name(0)].into(), true);
+    let third = ask(&mut plan);
+    assert!(third.wants.iter().all(|want| want.partition != name(0)));
+    plan.failed(&third, None);
+    plan.pause(&[name(0)].into(), false);
+    assert_eq!(drain(&mut plan), [0, 1, 2], "of partition 1");
+    let mut again = ask(&mut plan);
+    again.wants.retain(|want| want.partition == name(0));
+    assert_eq!(again.wants[0].offset, 0);
+}
+
+#[test]
+fn a_caller_that_keeps_everything_gets_one_answer_at_a_time() {
+    let mut settings = FetchSettings::default();
+    settings.max_buffered_bytes = 10;
+    let (mut plan, budget) = fetching(settings, 2);
+    let log = log(3, 3);
+    let mut kept = Vec::new();
+    for _ in 0..3 {
+        let ask = ask(&mut plan);
+        let beside = plan.ask(0, Lane::Side, Duration::ZERO);
+        assert_eq!(beside.unwrap_err(), None);
+        let want = ask.wants.iter().find(|want| want.partition == name(0));
+        let part = log.answer(0, want.unwrap().offset, 1, 0);
+        plan.answered(ask, topics(vec![part]), Duration::ZERO);
+        assert_eq!(plan.ask(0, Lane::Main, Duration::ZERO).unwrap_err(), None);
+        let mut taken = plan.take().unwrap().unwrap();
+        kept.push(Arc::clone(&taken.chunk.lease));
+        let mut page = taken.chunk.read(plan.settings(), &mut None);
+        assert_eq!(page.records.len(), 3);
+        plan.give_back(taken, &mut page).unwrap();
+    }
+    assert_eq!(budget.left(), 0);
+    drop(kept);
+    assert_eq!(budget.left(), 10);
+}
+
+#[test]
+fn a_paused_partition_keeps_what_waits_and_its_place() {
+    let (mut plan, _) = fetching(settings(), 1);
+    let log = log(1, 8);
+    bring(&mut plan, &log, 1);
+    assert_eq!(read(&mut plan).unwrap().unwrap().1, [0, 1, 2]);
+    plan.pause(&[name(0)].into(), true);
+    assert!(read(&mut plan).unwrap().is_none());
+    assert!(plan.positions()[&name(0)].paused);
+    plan.pause(&[name(0)].into(), false);
+    assert_eq!(drain(&mut plan), [3, 4, 5, 6, 7]);
+}
+
+#[test]
+fn a_position_is_not_overwritten_and_commands_name_what_is_wrong() {
+    let (mut plan, _) = plan(settings());
+    plan.assign(&[name(0)].into());
+    plan.seek(&name(0), 5).unwrap();
+    let committed = Offset {
+        offset: 2,
+        leader_epoch: None,
+        metadata: "".into(),
+    };
+    plan.position(&name(0), Some(committed.clone()));
+    plan.position(&name(9), Some(committed));
+    assert_eq!(plan.positions().len(), 1);
+    assert_eq!(plan.positions()[&name(0)].offset, Some(5));
+    for error in [
+        plan.seek(&name(1), 5).unwrap_err(),
+        plan.seek(&name(0), -1).unwrap_err(),
+        plan.seek_to(&name(0), StartPosition::Fail).unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), Kind::InvalidInput, "{error}");
+    }
+}

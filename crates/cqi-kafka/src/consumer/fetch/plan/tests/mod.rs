@@ -1,0 +1,366 @@
+//! Any order of answers, failures, moves and commands, against logs that are known.
+
+mod cases;
+mod log;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use tokio::sync::watch;
+
+use super::*;
+use crate::client::Leader;
+use crate::wire::FetchPartition;
+use log::Log;
+
+const TOPIC: &str = "orders";
+const PARTITIONS: i32 = 4;
+const NODES: i32 = 2;
+const LIMIT: usize = 1000;
+
+fn name(partition: i32) -> TopicPartition {
+    TopicPartition::new(TOPIC, partition)
+}
+
+fn settings() -> FetchSettings {
+    FetchSettings {
+        start: StartPosition::Earliest,
+        max_poll_records: 3,
+        partition_max_bytes: 200,
+        max_buffered_bytes: LIMIT,
+        ..FetchSettings::default()
+    }
+}
+
+fn pauses() -> Pauses {
+    Pauses::new(Duration::from_millis(100), Duration::from_secs(1))
+}
+
+fn plan(settings: FetchSettings) -> (Plan, Arc<Budget>) {
+    let (work, _) = watch::channel(());
+    let budget = Budget::new(settings.max_buffered_bytes, work);
+    (Plan::new(settings, pauses(), Arc::clone(&budget)), budget)
+}
+
+fn topics(parts: Vec<FetchPartition>) -> Vec<FetchTopic> {
+    vec![FetchTopic {
+        topic: "orders".into(),
+        partitions: parts,
+    }]
+}
+
+/// A plan, what the brokers have, and what is to come of each partition.
+struct World {
+    plan: Plan,
+    budget: Arc<Budget>,
+    logs: Vec<Log>,
+    now: Now,
+    asks: Vec<Ask>,
+    lookups: Vec<Lookup>,
+    /// The next offset to be delivered, of assigned partitions that have a position.
+    cursors: BTreeMap<TopicPartition, Option<i64>>,
+    taken: Option<Taken>,
+    /// What the caller still holds of the answers.
+    kept: Vec<Arc<Lease>>,
+    spare: Option<crate::records::Decompressor>,
+    epochs: i32,
+}
+
+impl World {
+    fn new() -> Self {
+        let (plan, budget) = plan(settings());
+        let log = |partition| Log::at(partition % NODES);
+        let mut world = Self {
+            plan,
+            budget,
+            logs: (0..PARTITIONS).map(log).collect(),
+            now: Duration::ZERO,
+            asks: Vec::new(),
+            lookups: Vec::new(),
+            cursors: BTreeMap::new(),
+            taken: None,
+            kept: Vec::new(),
+            spare: None,
+            epochs: 0,
+        };
+        for partition in 0..PARTITIONS {
+            world.assign(partition, Some(0));
+        }
+        world.follow();
+        world
+    }
+
+    fn log(&self, name: &TopicPartition) -> &Log {
+        &self.logs[usize::try_from(name.partition()).unwrap()]
+    }
+
+    fn follow(&mut self) {
+        let leaders: Vec<_> = self
+            .logs
+            .iter()
+            .map(|log| Leader {
+                node: log.node,
+                epoch: log.epoch,
+            })
+            .collect();
+        self.plan.follow(|name| {
+            leaders
+                .get(usize::try_from(name.partition()).unwrap())
+                .copied()
+        });
+    }
+
+    fn assign(&mut self, partition: i32, offset: Option<i64>) {
+        let name = name(partition);
+        self.plan.assign(&[name.clone()].into());
+        let offset_of = |offset| Offset {
+            offset,
+            leader_epoch: None,
+            metadata: "".into(),
+        };
+        self.plan.position(&name, offset.map(offset_of));
+        self.cursors.entry(name).or_insert(offset);
+        self.follow();
+    }
+
+    /// Any step; what it does not apply to is left out.
+    fn step(&mut self, kind: u8, a: u8, b: u8) {
+        let partition = i32::from(a) % PARTITIONS;
+        let name = name(partition);
+        let log = &mut self.logs[usize::try_from(partition).unwrap()];
+        match kind % 20 {
+            0 | 1 => log.append(i32::from(b % 8), i32::from(b / 32 % 3)),
+            2..=4 => self.ask(i32::from(a) % NODES, b),
+            5..=7 if !self.asks.is_empty() => {
+                let ask = self.asks.swap_remove(usize::from(a) % self.asks.len());
+                self.answer(ask, |index| b.wrapping_mul(31).wrapping_add(index));
+            }
+            8 if !self.asks.is_empty() => {
+                let ask = self.asks.swap_remove(usize::from(a) % self.asks.len());
+                self.plan.failed(&ask, None);
+            }
+            9 | 10 => self.take(),
+            11 | 12 => self.give_back(b % 4 == 0),
+            13 => {
+                let offset = i64::from(b) % (log.end + 2);
+                if self.cursors.contains_key(&name) {
+                    self.plan.seek(&name, offset).unwrap();
+                    self.cursors.insert(name, Some(offset));
+                } else {
+                    self.plan.seek(&name, offset).unwrap_err();
+                }
+            }
+            14 => self.plan.pause(&[name].into(), b % 2 == 0),
+            15 if b % 2 == 0 => {
+                self.plan.remove(&[name.clone()].into());
+                self.cursors.remove(&name);
+            }
+            15 if !self.cursors.contains_key(&name) => {
+                let known = b % 4 == 1;
+                let offset = i64::from(b / 4) % (log.end + 1);
+                self.assign(partition, known.then_some(offset));
+            }
+            16 => {
+                self.epochs += 1;
+                log.node = i32::from(b) % NODES;
+                log.epoch = self.epochs;
+                if b % 2 == 0 {
+                    self.follow();
+                }
+            }
+            17 if b % 4 == 0 => log.start = (log.start + i64::from(b / 4)).min(log.end),
+            17 => self.follow(),
+            18 => self.look_up(b),
+            19 => self.now += Duration::from_millis(u64::from(b) * 4),
+            _ => {}
+        }
+    }
+
+    fn ask(&mut self, node: i32, kind: u8) {
+        let lane = if kind % 2 == 0 {
+            Lane::Main
+        } else {
+            Lane::Side
+        };
+        // One request per lane.
+        let busy = |ask: &Ask| ask.node == node && ask.lane == lane;
+        if self.asks.iter().any(busy) {
+            return;
+        }
+        if let Ok(ask) = self.plan.ask(node, lane, self.now) {
+            assert!(!ask.wants.is_empty());
+            self.asks.push(ask);
+        }
+    }
+
+    /// Answers as the leader does, or as chance has it.
+    fn answer(&mut self, ask: Ask, mut chance: impl FnMut(u8) -> u8) {
+        let mut parts = Vec::new();
+        for (index, want) in ask.wants.iter().enumerate() {
+            let chance = chance(u8::try_from(index).unwrap());
+            let log = self.log(&want.partition);
+            let partition = want.partition.partition();
+            let mut part = log.answer(
+                partition,
+                want.offset,
+                usize::from(chance % 4),
+                usize::from(chance),
+            );
+            let refused = match chance / 4 % 16 {
+                0 => 3,
+                1 => 56,
+                2 => 78,
+                3 => continue,
+                _ if log.node != ask.node => 6,
+                _ if log.epoch < want.leader_epoch => 75,
+                _ if log.epoch > want.leader_epoch => 74,
+                _ => part.error_code,
+            };
+            if refused != 0 {
+                part = FetchPartition {
+                    partition_index: partition,
+                    error_code: refused,
+                    high_watermark: -1,
+                    ..FetchPartition::default()
+                };
+            }
+            parts.push(part);
+        }
+        let before = self.plan.positions();
+        self.plan.answered(ask, topics(parts), self.now);
+        for (name, position) in self.plan.positions() {
+            // Out of range: it begins anew.
+            if before[&name].offset.is_some() && position.offset.is_none() {
+                let log = self.log(&name);
+                let cursor = self.cursors[&name].unwrap();
+                assert!(
+                    cursor < log.start || cursor > log.end,
+                    "{name} was reset at {cursor}"
+                );
+                self.cursors.insert(name, None);
+            }
+        }
+    }
+
+    fn look_up(&mut self, chance: u8) {
+        self.lookups.extend(self.plan.lookups(self.now).0);
+        if chance % 2 == 0 || self.lookups.is_empty() {
+            return;
+        }
+        let lookup = self
+            .lookups
+            .remove(usize::from(chance) % self.lookups.len());
+        let found = lookup.wanted.iter().map(|(name, start)| {
+            let log = self.log(name);
+            let offset = match start {
+                StartPosition::Earliest => log.start,
+                _ => log.end,
+            };
+            let listed = ListedOffset {
+                offset,
+                leader_epoch: None,
+                timestamp: None,
+            };
+            let found = match chance % 3 {
+                0 => Err(Error::temporary("no leader")),
+                _ => Ok(Some(listed)),
+            };
+            (name.clone(), found)
+        });
+        let found: BTreeMap<_, _> = found.collect();
+        let before = self.plan.positions();
+        self.plan.looked_up(&lookup, found, self.now);
+        for (name, position) in self.plan.positions() {
+            if before[&name].offset.is_none() && position.offset.is_some() {
+                assert_eq!(position.offset, Some(self.log(&name).start));
+                self.cursors.insert(name, position.offset);
+            }
+        }
+    }
+
+    fn take(&mut self) {
+        if self.taken.is_none()
+            && let Some(taken) = self.plan.take()
+        {
+            self.taken = Some(taken.unwrap());
+        }
+    }
+
+    fn give_back(&mut self, keep: bool) {
+        let Some(mut taken) = self.taken.take() else {
+            return;
+        };
+        let mut page = taken.chunk.read(self.plan.settings(), &mut self.spare);
+        assert!(page.records.len() <= 3);
+        assert!(page.error.is_none(), "{page:?}");
+        let name = taken.partition.clone();
+        if keep {
+            self.kept.push(Arc::clone(&taken.chunk.lease));
+        } else {
+            self.kept.clear();
+        }
+        let Some(given_back) = self.plan.give_back(taken, &mut page) else {
+            return;
+        };
+        let cursor = self.cursors[&name].unwrap();
+        let next = given_back.position.offset.unwrap();
+        let delivered: Vec<_> = page.records.iter().map(|record| record.offset()).collect();
+        assert_eq!(
+            delivered,
+            self.log(&name).records(cursor, next),
+            "{name} from {cursor}"
+        );
+        for record in &page.records {
+            assert_eq!(record.value(), Some(&record.offset().to_be_bytes()[..]));
+        }
+        self.cursors.insert(name, Some(next));
+    }
+
+    /// Lets everybody answer as they should: all records come, and all bytes are given back.
+    fn calm(&mut self) {
+        self.kept.clear();
+        let names: BTreeSet<_> = (0..PARTITIONS).map(name).collect();
+        self.plan.pause(&names, false);
+        self.follow();
+        for _ in 0..200 {
+            self.now += Duration::from_secs(2);
+            for node in 0..NODES {
+                self.ask(node, 0);
+                self.ask(node, 1);
+            }
+            for ask in std::mem::take(&mut self.asks) {
+                self.answer(ask, |_| 4 * 4 + 3);
+            }
+            for _ in 0..4 {
+                self.look_up(1);
+            }
+            for _ in 0..100 {
+                self.take();
+                self.give_back(false);
+            }
+        }
+        for (name, cursor) in &self.cursors {
+            let log = self.log(name);
+            assert_eq!(*cursor, Some(log.end), "{name}: {log:?}");
+        }
+        self.asks.clear();
+        assert_eq!(self.budget.left(), LIMIT, "all bytes are given back");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
+
+    #[test]
+    fn nothing_is_skipped_repeated_or_out_of_order(
+        steps in prop::collection::vec(any::<(u8, u8, u8)>(), 0..300)
+    ) {
+        let mut world = World::new();
+        for (kind, a, b) in steps {
+            world.step(kind, a, b);
+        }
+        world.calm();
+    }
+}
