@@ -64,6 +64,8 @@ pub enum Action {
         /// Kafka's error code.
         code: i16,
     },
+    /// The caller has not polled for `max_poll_interval`: the member leaves, until the next poll.
+    Overdue,
     /// The member is out for good: another attempt would end the same way.
     Failed {
         /// The request that was refused.

@@ -65,6 +65,7 @@ impl Membership {
         // Who asks for records in the last moment is alive.
         let polled = matches!(event, Event::Polled);
         if self.is_active() && self.now >= self.poll_by && !polled {
+            self.say(Action::Overdue);
             self.leave();
         }
         match event {

@@ -72,11 +72,13 @@ impl Changes {
         self.trouble.take().map(Step::Trouble)
     }
 
-    /// Notes that the caller is through with a revocation.
-    pub(super) fn done(&mut self, id: RevocationId) {
-        if let Some((_, partitions)) = self.finishing.take_if(|(told, _)| *told == id) {
-            self.told = &self.told - &partitions;
-        }
+    /// Notes that the caller is through with a revocation; tells whether it was under way.
+    pub(super) fn done(&mut self, id: RevocationId) -> bool {
+        let Some((_, partitions)) = self.finishing.take_if(|(told, _)| *told == id) else {
+            return false;
+        };
+        self.told = &self.told - &partitions;
+        true
     }
 
     /// Whether the caller holds partitions that it is to give back.
@@ -176,15 +178,16 @@ mod tests {
         changes.add(Change::Lost(set(0..2)));
         assert!(!changes.is_finishing());
         assert_eq!(told(&mut changes), ["Lost({t-0, t-1})"]);
-        changes.done(id);
+        assert!(!changes.done(id));
         changes.add(Change::Assigned(set(0..1)));
         changes.add(Change::Revoked {
-            id,
+            id: RevocationId(2),
             partitions: set(0..1),
         });
         told(&mut changes);
-        changes.done(id);
+        assert!(!changes.done(id), "an earlier one");
+        assert!(changes.done(RevocationId(2)));
         changes.add(Change::Lost(set(0..1)));
-        assert!(told(&mut changes).is_empty());
+        assert!(told(&mut changes).is_empty(), "it was given back");
     }
 }

@@ -61,8 +61,20 @@ use crate::membership::Offset;
 pub struct GroupConsumer {
     handle: GroupHandle,
     fetcher: Arc<Fetcher>,
+    /// Before the task: handles are to hear that the consumer is closed, not that its task is gone.
+    closed: Closed,
     task: JoinSet<()>,
     close_timeout: Duration,
+}
+
+/// Says that nothing comes any more, when dropped.
+#[derive(Debug)]
+struct Closed(Arc<Shared>);
+
+impl Drop for Closed {
+    fn drop(&mut self) {
+        self.0.close();
+    }
 }
 
 impl GroupConsumer {
@@ -93,12 +105,14 @@ impl GroupConsumer {
             fetcher: Arc::downgrade(&fetcher),
             commit_timeout: settings.commit_timeout,
         };
+        let closed = Closed(Arc::clone(&shared));
         let member = GroupTask::new(client.clone(), settings.member, shared, queue);
         let mut task = JoinSet::new();
         task.spawn_on(member.run(), &runtime);
         Ok(Self {
             handle,
             fetcher,
+            closed,
             task,
             close_timeout: settings.close_timeout,
         })
@@ -263,6 +277,7 @@ impl GroupConsumer {
         let Self {
             handle,
             fetcher,
+            closed: _closed,
             mut task,
             close_timeout,
         } = self;

@@ -107,9 +107,11 @@ impl Shared {
 
     pub(super) fn revocation_done(&self, id: RevocationId) {
         let mut state = self.lock();
-        state.changes.done(id);
-        state.wishes.done = Some(id);
-        self.task.notify_one();
+        // One that ended in a loss must not hide the one that is done now.
+        if state.changes.done(id) {
+            state.wishes.done = Some(id);
+            self.task.notify_one();
+        }
     }
 
     /// Takes what the caller wants.
@@ -120,11 +122,11 @@ impl Shared {
         wishes
     }
 
-    /// Says that the task sleeps until a wish comes; it has to look for wishes once more.
+    /// Says whether the task sleeps until a wish comes, and wakes it if one came meanwhile.
     pub(super) fn sleep(&self, asleep: bool) {
         let mut state = self.lock();
         state.asleep = asleep;
-        if asleep && (state.polling || state.wishes.alive) {
+        if asleep && state.wishes.alive {
             self.task.notify_one();
         }
     }

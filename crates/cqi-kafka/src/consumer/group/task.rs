@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cqi_errors::Result;
+use cqi_errors::{Error, Result};
 use futures_util::future::{AbortHandle, Abortable, BoxFuture};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::sync::{mpsc, oneshot};
@@ -152,12 +152,21 @@ impl GroupTask {
         let event = match outcome {
             Some(Ok(response)) => Event::Response(id, response),
             Some(Err(error)) => {
-                tracing::debug!(group = &*self.shared.group, %error, "a request failed");
+                self.failed(error);
                 Event::Failed(id)
             }
             None => Event::Failed(id),
         };
         self.handle(event);
+    }
+
+    /// What passes by itself is tried again without a word; credentials and versions do not.
+    fn failed(&self, error: Error) {
+        let group = &*self.shared.group;
+        tracing::debug!(group, error = format_args!("{error:#}"), "a request failed");
+        if !error.kind().is_retryable() {
+            self.shared.trouble(error.context(format!("group {group}")));
+        }
     }
 
     fn learn(&mut self, news: News) {
@@ -221,6 +230,11 @@ impl GroupTask {
                 tracing::error!(group = &*group, %error, "the member is out of its group for good");
                 self.shared.refuse(refusal);
             }
+            Action::Overdue => tracing::warn!(
+                group = &*group,
+                "no poll for max_poll_interval: the member leaves until the next one; \
+                 work less between polls, or allow more"
+            ),
             Action::Closed => {
                 self.over = true;
                 self.shared.close();

@@ -61,6 +61,7 @@ struct Seat {
     owned: BTreeSet<TopicPartition>,
     /// What happened besides records, in a word each.
     log: Vec<&'static str>,
+    rebalances: usize,
     seen: Seen,
     commits: bool,
     /// Kept open by tests that want to.
@@ -78,6 +79,7 @@ impl Seat {
             consumer: GroupConsumer::join(client, settings, [topic]).unwrap(),
             owned: BTreeSet::new(),
             log: Vec::new(),
+            rebalances: 0,
             seen: Arc::clone(seen),
             commits: true,
             revocation: None,
@@ -89,8 +91,11 @@ impl Seat {
         match self.consumer.poll(Duration::from_millis(50)).await.unwrap() {
             Some(Event::Assigned(partitions)) => {
                 assert!(self.owned.is_disjoint(&partitions), "assigned twice");
-                self.owned.extend(partitions);
-                self.log.push("assigned");
+                self.rebalances += 1;
+                if !partitions.is_empty() {
+                    self.owned.extend(partitions);
+                    self.log.push("assigned");
+                }
             }
             Some(Event::Revoked(revocation)) => {
                 assert!(self.owned.is_superset(revocation.partitions()));

@@ -71,10 +71,7 @@ async fn a_topic_that_comes_later_is_noticed() {
     let kafka = Kafka::start().await.unwrap();
     let topic = kafka.unique("later");
     let mut seats = [Seat::join(&kafka, settings(&kafka.unique("group")), &topic).await];
-    until(&mut seats, "joined", |seats| {
-        seats[0].log.contains(&"assigned")
-    })
-    .await;
+    until(&mut seats, "joined", |seats| seats[0].rebalances > 0).await;
     assert_eq!(seats[0].count(), 0);
     kafka.create_topic(&topic, 2, 1).await.unwrap();
     until(&mut seats, "two", |seats| share(seats, &[2])).await;

@@ -460,7 +460,7 @@ impl World {
                 process.watch = Some(id);
                 process.told = None;
             }
-            Action::Notify(Change::Assigned(_)) | Action::Warn { .. } => {}
+            Action::Notify(Change::Assigned(_)) | Action::Warn { .. } | Action::Overdue => {}
             Action::Closed => self.crash(n),
             other => {
                 self.broken.get_or_insert(format!("unexpected {other:?}"));
