@@ -1,14 +1,16 @@
 use std::collections::BTreeMap;
 
 use cqi_errors::{Error, Result};
+use kafka_protocol::ResponseError;
 use kafka_protocol::messages::{ApiKey, ApiVersionsRequest};
 use kafka_protocol::protocol::StrBytes;
 
 use super::Host;
 use super::channel::Turn;
+use crate::code;
 use crate::wire::{Api, ApiVersionsAnswer, Versions};
 
-const UNSUPPORTED_VERSION: i16 = 35;
+const UNSUPPORTED_VERSION: i16 = ResponseError::UnsupportedVersion.code();
 
 /// What a broker speaks.
 #[derive(Debug, Default)]
@@ -29,7 +31,8 @@ impl Spoken {
         match answer.error_code {
             0 | UNSUPPORTED_VERSION => Ok(Self::from(&answer)),
             code => Err(Error::permanent(format!(
-                "kafka broker {broker} refused to say what versions it speaks: error code {code}"
+                "kafka broker {broker} refuses to say what versions it speaks: {}",
+                code::name(code)
             ))),
         }
     }

@@ -30,7 +30,10 @@ impl Versions {
 
 impl fmt::Display for Versions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} to {}", self.min, self.max)
+        match self.min == self.max {
+            true => write!(f, "{}", self.min),
+            false => write!(f, "{} to {}", self.min, self.max),
+        }
     }
 }
 

@@ -1,7 +1,16 @@
-mod lies;
+mod bounds;
+mod broken;
+mod fake;
+mod hostile;
+mod idle;
+mod login;
+mod order;
 mod real;
+mod throttle;
 
 use std::time::Duration;
+
+use cqi_errors::{Error, Kind};
 
 use super::Host;
 
@@ -12,5 +21,15 @@ fn host(address: &str) -> Host {
     Host {
         name: name.into(),
         port: port.parse().unwrap(),
+    }
+}
+
+#[track_caller]
+fn says(error: &Error, kind: Kind, texts: &[&str]) {
+    println!("{error:?}");
+    let said = format!("{error:#}");
+    assert_eq!(error.kind(), kind, "{said}");
+    for text in texts {
+        assert!(said.contains(text), "{text:?} is not in {said:?}");
     }
 }

@@ -7,7 +7,7 @@ use cqi_errors::Kind;
 use cqi_testkit::{Kafka, Listener};
 use kafka_protocol::messages::{ApiVersionsRequest, MetadataRequest};
 
-use super::{TIMEOUT, host};
+use super::{TIMEOUT, host, says};
 use crate::connection::{Connection, ConnectionSettings, Sasl, Tls};
 
 async fn connect(
@@ -22,15 +22,6 @@ async fn connect(
         .await?;
     assert_eq!(answer.brokers.len(), 1);
     Ok(connection)
-}
-
-fn says(error: &cqi_errors::Error, kind: Kind, texts: &[&str]) {
-    println!("{error:?}");
-    let said = format!("{error:#}");
-    assert_eq!(error.kind(), kind, "{said}");
-    for text in texts {
-        assert!(said.contains(text), "{text:?} is not in {said:?}");
-    }
 }
 
 #[tokio::test]
