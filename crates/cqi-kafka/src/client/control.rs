@@ -56,7 +56,7 @@ impl Control {
         loop {
             let more = waiting.len() > 0;
             if running.is_empty() && !more {
-                return Err(refusal::<R>(failures, &[], deadline));
+                return Err(refusal::<R>(&failures, &[], deadline));
             }
             tokio::select! {
                 biased;
@@ -73,7 +73,7 @@ impl Control {
                     }
                 },
                 () = sleep_until(deadline) => {
-                    return Err(refusal::<R>(failures, &asked, deadline));
+                    return Err(refusal::<R>(&failures, &asked, deadline));
                 }
                 () = sleep_until(next), if more => {
                     let Some(host) = waiting.next() else { continue };
@@ -147,10 +147,10 @@ fn late<R: Api>(host: &Host) -> Error {
 }
 
 /// Says of each host why it did not answer.
-fn refusal<R: Api>(failures: Vec<(Host, Error)>, asked: &[Host], deadline: Instant) -> Error {
+fn refusal<R: Api>(failures: &[(Host, Error)], asked: &[Host], deadline: Instant) -> Error {
     let mut text = format!("no broker answered {:?}", R::KEY);
     let mut separator = ": ";
-    for (host, error) in &failures {
+    for (host, error) in failures {
         let _ = write!(text, "{separator}{}:{}: {error:#}", host.name, host.port);
         separator = "; ";
     }

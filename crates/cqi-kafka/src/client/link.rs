@@ -33,10 +33,6 @@ impl Link {
         }
     }
 
-    pub(crate) const fn node(&self) -> i32 {
-        self.node
-    }
-
     /// Hands the request over, within the timeout from here to the answer, connecting included.
     ///
     /// Who waits for the answer and gets an error in its place has to [`Client::refresh`].

@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::{BrokerId, ListOffsetsRequest, TopicName};
 use kafka_protocol::protocol::StrBytes;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::cluster::UNKNOWN_TOPIC;
 use super::{Client, Cluster, Isolation, Leader, ListedOffset, OffsetSpec};
@@ -28,14 +28,14 @@ impl Client {
         &self,
         wanted: &BTreeMap<TopicPartition, OffsetSpec>,
         isolation: Isolation,
-        timeout: Duration,
+        limit: Duration,
     ) -> Listed {
-        let deadline = Instant::now() + timeout;
+        let deadline = Instant::now() + limit;
         let mut search = Search {
             client: self,
             isolation,
             // A leader that is silent leaves time to ask the one that comes after it.
-            patience: timeout / 3,
+            patience: limit / 3,
             open: wanted.clone(),
             reasons: BTreeMap::new(),
             missing: BTreeMap::new(),
@@ -43,7 +43,7 @@ impl Client {
         };
         // When time is up, what was said last is why.
         let _ = timeout_at(deadline, search.run()).await;
-        search.end(timeout)
+        search.end(limit)
     }
 }
 
@@ -91,7 +91,12 @@ impl Search<'_> {
                 return;
             }
             self.client.refresh();
-            sleep(pauses.next()).await;
+            // A leader that is another than the one that was asked is asked at once.
+            let moved = |now: &Arc<Cluster>| {
+                let mut open = self.open.keys();
+                open.any(|partition| now.locate(partition) != known.locate(partition))
+            };
+            let _ = timeout(pauses.next(), cluster.wait_for(moved)).await;
         }
     }
 
@@ -180,19 +185,13 @@ impl Search<'_> {
     }
 
     /// Gives up what is open.
-    fn end(mut self, timeout: Duration) -> Listed {
+    fn end(mut self, limit: Duration) -> Listed {
         for partition in self.open.into_keys() {
-            let late = || {
-                Error::timeout(format!(
-                    "no offset of {partition} was had within {timeout:?}"
-                ))
-            };
+            let late =
+                || Error::timeout(format!("no offset of {partition} was had within {limit:?}"));
             let reason = self.reasons.remove(&partition);
             let error = reason.map_or_else(late, |reason| {
-                Error::new(
-                    reason.kind(),
-                    format!("{reason:#}, still after {timeout:?}"),
-                )
+                Error::new(reason.kind(), format!("{reason:#}, still after {limit:?}"))
             });
             self.listed.insert(partition, Err(error));
         }

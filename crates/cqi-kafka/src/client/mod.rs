@@ -24,7 +24,7 @@ use tokio::time::Instant;
 
 use crate::connection::{ConnectionSettings, Host};
 use crate::wire::Api;
-pub(crate) use cluster::{Cluster, Leader, Partition, Topic};
+pub(crate) use cluster::{Cluster, Leader};
 use control::Control;
 use follow::Followed;
 pub(crate) use follow::Interest;

@@ -112,7 +112,7 @@ impl Refresher {
                 if !self.failing {
                     tracing::warn!(
                         error = format_args!("{error:#}"),
-                        "no broker says who leads what"
+                        "no broker answers: what is known of the cluster goes out of date"
                     );
                 }
                 self.failing = true;

@@ -1,11 +1,11 @@
 use cqi_errors::Kind;
-use cqi_testkit::{Kafka, Listener};
+use cqi_testkit::{Kafka, Listener, Proxy};
 use futures_util::future::join_all;
 use kafka_protocol::messages::MetadataRequest;
 use tokio::time::Instant;
 
 use super::*;
-use crate::client::refresh;
+use crate::client::{Host, refresh};
 
 fn question() -> MetadataRequest {
     refresh::request(std::iter::empty())
@@ -16,7 +16,6 @@ async fn a_broker_answers_on_links_and_on_the_shared_connection() {
     let kafka = Kafka::start().await.unwrap();
     let client = connect(kafka.bootstrap()).await;
     let link = client.link(1);
-    assert_eq!(link.node(), 1);
     let answer = link.send(&question(), LONG).await.unwrap();
     assert_eq!(answer.brokers.len(), 1);
     client.ask(&question(), LONG).await.unwrap();
@@ -126,4 +125,107 @@ async fn a_link_finds_its_broker_again_after_a_restart() {
     let version = client.cluster().borrow().version;
     client.refresh();
     until(&client, |cluster| cluster.version > version).await;
+}
+
+#[tokio::test]
+async fn callers_who_waited_for_an_attempt_share_its_failure() {
+    let kafka = Kafka::builder().proxied().start().await.unwrap();
+    let mut settings = ClientSettings::new([kafka.bootstrap()]);
+    settings.connection.connect_timeout = Duration::from_millis(500);
+    let client = Client::connect(settings).await.unwrap();
+    let proxy = kafka.broker(1).proxy(Listener::Plaintext);
+    // What it tries by itself would be counted as well.
+    client.inner.task.lock().await.shutdown().await;
+    proxy.freeze();
+    let (begun, before) = (Instant::now(), proxy.total_connections());
+    let (link, question) = (client.link(1), question());
+    let outcomes = join_all((0..20).map(|_| link.send(&question, LONG))).await;
+    for outcome in outcomes {
+        let error = outcome.unwrap_err();
+        assert_eq!(error.kind(), Kind::Timeout, "{error:#}");
+    }
+    assert!(
+        begun.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        begun.elapsed()
+    );
+    assert_eq!(proxy.total_connections(), before + 1);
+}
+
+#[tokio::test]
+async fn attempts_given_up_halfway_do_not_come_faster() {
+    let kafka = Kafka::builder().proxied().start().await.unwrap();
+    let client = connect(kafka.bootstrap()).await;
+    let proxy = kafka.broker(1).proxy(Listener::Plaintext);
+    client.inner.task.lock().await.shutdown().await;
+    proxy.freeze();
+    let (begun, before) = (Instant::now(), proxy.total_connections());
+    let (link, question) = (client.link(1), question());
+    while begun.elapsed() < Duration::from_secs(3) {
+        link.send(&question, Duration::from_millis(20))
+            .await
+            .unwrap_err();
+    }
+    // At 0, 50, 150, 350, 750, 1,550 and 2,550 ms, less a fifth.
+    let knocks = proxy.total_connections() - before;
+    assert!((5..=9).contains(&knocks), "{knocks}");
+}
+
+#[tokio::test]
+async fn a_broker_that_came_back_elsewhere_is_found_there() {
+    let kafka = Kafka::start().await.unwrap();
+    let bootstrap = kafka.bootstrap();
+    let port = bootstrap.rsplit(':').next().unwrap().parse().unwrap();
+    let (here, there) = (
+        Proxy::to(("127.0.0.1", port)).start().await.unwrap(),
+        Proxy::to(("127.0.0.1", port)).start().await.unwrap(),
+    );
+    let client = connect(bootstrap).await;
+    // What it hears from the broker would be true.
+    client.inner.task.lock().await.shutdown().await;
+    let is_at = |proxy: &Proxy| {
+        client.inner.shared.cluster.send_modify(|cluster| {
+            let name = "127.0.0.1".into();
+            let host = Host {
+                name,
+                port: proxy.port(),
+            };
+            Arc::make_mut(cluster).brokers.insert(77, host);
+        });
+    };
+    is_at(&here);
+    let (link, question) = (client.link(77), question());
+    link.send(&question, LONG).await.unwrap();
+    assert_eq!(
+        (here.total_connections(), there.total_connections()),
+        (1, 0)
+    );
+    here.refuse();
+    here.cut();
+    is_at(&there);
+    eventually(|| link.send(&question, LONG)).await;
+    assert_eq!(there.total_connections(), 1);
+}
+
+#[tokio::test]
+async fn a_connection_that_broke_has_the_cluster_asked() {
+    let kafka = Kafka::builder().proxied().start().await.unwrap();
+    let client = connect(kafka.bootstrap()).await;
+    let proxy = kafka.broker(1).proxy(Listener::Plaintext);
+    let (link, question) = (client.link(1), question());
+    link.send(&question, LONG).await.unwrap();
+    let refreshes = || client.inner.shared.wishes.borrow().refreshes;
+    assert_eq!(refreshes(), 0);
+    proxy.cut();
+    // Be it noticed by the request or before it.
+    eventually(|| link.send(&question, LONG)).await;
+    assert!(refreshes() > 0);
+    let version = client.cluster().borrow().version;
+    assert!(version > 0);
+    proxy.freeze();
+    let before = refreshes();
+    link.send(&question, Duration::from_millis(100))
+        .await
+        .unwrap_err();
+    assert!(refreshes() > before);
 }

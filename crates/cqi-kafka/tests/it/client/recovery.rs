@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use cqi_kafka::{Client, ClientSettings, Isolation, OffsetSpec, TopicPartition};
-use cqi_testkit::Kafka;
+use cqi_testkit::{Kafka, KafkaBroker};
 use futures_util::future::join_all;
 
 use super::*;
@@ -79,7 +79,7 @@ async fn all_brokers_may_die_and_come_back() {
         let client = client.clone();
         async move { ask(&client).await }
     });
-    let restarts = kafka.brokers().iter().map(|broker| broker.restart());
+    let restarts = kafka.brokers().iter().map(KafkaBroker::restart);
     join_all(restarts)
         .await
         .into_iter()
