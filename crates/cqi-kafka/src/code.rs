@@ -31,14 +31,6 @@ pub(crate) const fn stale_metadata(code: i16) -> bool {
     )
 }
 
-/// Whether the coordinator must be found again.
-pub(crate) const fn coordinator_moved(code: i16) -> bool {
-    matches!(
-        E::try_from_code(code),
-        Some(E::NotCoordinator | E::CoordinatorNotAvailable)
-    )
-}
-
 /// Whether the principal may not do that: an ACL is missing.
 pub(crate) const fn is_authorization(code: i16) -> bool {
     matches!(
@@ -271,11 +263,11 @@ mod tests {
         for code in -1..=200 {
             let kind = refused("Fetch", code, "topic a").kind();
             let tries_again = matches!(kind, Kind::Temporary | Kind::Timeout | Kind::RateLimited);
-            if is_retriable(code) || stale_metadata(code) || coordinator_moved(code) {
+            if is_retriable(code) || stale_metadata(code) {
                 assert!(tries_again, "{} is {kind:?}", name(code));
             }
             assert_eq!(is_authorization(code), kind == Kind::Forbidden, "{code}");
         }
-        assert!(!is_retriable(0) && !stale_metadata(0) && !coordinator_moved(0));
+        assert!(!is_retriable(0) && !stale_metadata(0));
     }
 }

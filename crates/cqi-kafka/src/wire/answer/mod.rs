@@ -19,17 +19,14 @@ mod sync_group;
 
 pub(crate) use api_versions::*;
 pub(crate) use fetch::*;
-pub(crate) use find_coordinator::*;
-pub(crate) use heartbeat::*;
 pub(crate) use init_producer_id::*;
 pub(crate) use join_group::*;
-pub(crate) use leave_group::*;
 pub(crate) use list_offsets::*;
 pub(crate) use metadata::*;
 pub(crate) use offset_commit::*;
 pub(crate) use offset_fetch::*;
-pub(crate) use offset_for_leader_epoch::*;
 pub(crate) use produce::*;
 pub(crate) use sasl_authenticate::*;
-pub(crate) use sasl_handshake::*;
-pub(crate) use sync_group::*;
+
+#[cfg(test)]
+pub(crate) use {heartbeat::*, sasl_handshake::*};
