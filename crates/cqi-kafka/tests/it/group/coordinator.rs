@@ -1,9 +1,8 @@
 use super::plain::spread;
 use super::*;
 
-/// Pitfall 8, and what is owned is fetched on meanwhile.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_broker_that_was_killed_and_comes_back_finds_its_members() {
+async fn pitfall_8_a_broker_that_was_killed_and_comes_back_finds_its_members() {
     for version in Kafka::versions() {
         let kafka = Kafka::builder()
             .version(&version)
@@ -75,9 +74,8 @@ async fn a_broker_that_freezes_and_thaws_finds_its_members() {
     until(&mut seats, "two again", |seats| share(seats, &[2, 2])).await;
 }
 
-/// Pitfalls 1 and 4: closing has a bound, whatever the broker does.
 #[tokio::test(flavor = "multi_thread")]
-async fn closing_ends_in_time_while_the_broker_is_frozen() {
+async fn pitfall_1_closing_ends_in_time_while_the_broker_is_frozen() {
     let kafka = Kafka::builder().private().start().await.unwrap();
     let topic = kafka.topic("frozen", 1).await.unwrap();
     let mut settings = settings(&kafka.unique("group"));
@@ -88,14 +86,9 @@ async fn closing_ends_in_time_while_the_broker_is_frozen() {
     kafka.brokers()[0].freeze().unwrap();
     let [seat] = seats;
     let begun = Instant::now();
-    let offset = cqi_kafka::membership::Offset {
-        offset: 0,
-        leader_epoch: None,
-        metadata: "".into(),
-    };
     let commit = seat
         .consumer
-        .commit([(TopicPartition::new(topic, 0), offset)]);
+        .commit([(TopicPartition::new(topic, 0), offset(0, ""))]);
     let error = commit.await.unwrap_err();
     assert_eq!(error.kind(), Kind::Timeout, "{error:#}");
     let error = seat.consumer.close().await.unwrap_err();

@@ -32,9 +32,8 @@ async fn the_readmes_consumer_runs() {
     consumer.close().await.unwrap();
 }
 
-/// Pitfall 4.
 #[tokio::test(flavor = "multi_thread")]
-async fn closing_leaves_at_once_and_a_restart_replays_nothing() {
+async fn pitfall_4_closing_leaves_at_once_and_a_restart_replays_nothing() {
     for version in Kafka::versions() {
         let kafka = Kafka::start_version(&version).await.unwrap();
         let topic = kafka.topic("closing", 4).await.unwrap();
@@ -114,9 +113,8 @@ fn a_member_that_dies_without_a_word_is_replaced_after_its_session() {
     assert_eq!(error.kind(), Kind::Permanent, "{error:#}");
 }
 
-/// Pitfall 5.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_caller_that_stops_polling_leaves_and_comes_back_with_its_next_poll() {
+async fn pitfall_5_a_caller_that_stops_polling_leaves_and_comes_back_with_its_next_poll() {
     let kafka = Kafka::start().await.unwrap();
     let topic = kafka.topic("stuck", 4).await.unwrap();
     let group = kafka.unique("group");
@@ -139,14 +137,9 @@ async fn a_caller_that_stops_polling_leaves_and_comes_back_with_its_next_poll() 
     assert!(took < Duration::from_secs(5), "left after {took:?}");
     let status = stuck.consumer.status();
     assert!(status.owned.is_empty() && status.generation.is_none());
-    let late = stuck.consumer.commit([(
-        TopicPartition::new(topic.clone(), 0),
-        cqi_kafka::membership::Offset {
-            offset: 0,
-            leader_epoch: None,
-            metadata: "".into(),
-        },
-    )]);
+    let late = stuck
+        .consumer
+        .commit([(TopicPartition::new(topic.clone(), 0), offset(0, ""))]);
     assert_eq!(late.await.unwrap_err().kind(), Kind::Conflict);
     let [other] = others;
     let mut both = [stuck, other];
@@ -188,11 +181,13 @@ async fn another_subscription_takes_effect() {
     until(&mut seats, "the first again", |seats| share(seats, &[2])).await;
 }
 
+type Change = fn(&mut GroupSettings);
+
 #[test]
 fn settings_that_cannot_work_are_named() {
     let runtime = Runtime::new().unwrap();
     let client = runtime.block_on(async { connect(&Kafka::start().await.unwrap()).await });
-    let refused = |change: fn(&mut GroupSettings), topic: &str| {
+    let refused = |change: Change, topic: &str| {
         let mut settings = settings("group");
         change(&mut settings);
         let _guard = runtime.enter();
@@ -201,21 +196,21 @@ fn settings_that_cannot_work_are_named() {
         assert_eq!(error.kind(), Kind::InvalidInput);
         error.to_string()
     };
-    let cases: [(&str, fn(&mut GroupSettings)); 11] = [
+    let cases: [(&str, Change); 11] = [
         ("group", |s| s.member.group = "".into()),
         ("instance_id", |s| s.member.instance_id = Some("".into())),
         ("assignors", |s| s.member.assignors.clear()),
         ("assignors", |s| {
-            s.member.assignors = vec![Assignor::Range; 2]
+            s.member.assignors = vec![Assignor::Range; 2];
         }),
         ("heartbeat_interval", |s| {
-            s.member.heartbeat_interval = SESSION / 2
+            s.member.heartbeat_interval = SESSION / 2;
         }),
         ("session_timeout", |s| {
-            s.member.session_timeout = Duration::ZERO
+            s.member.session_timeout = Duration::ZERO;
         }),
         ("max_poll_interval", |s| {
-            s.member.max_poll_interval = Duration::MAX
+            s.member.max_poll_interval = Duration::MAX;
         }),
         ("backoff", |s| s.member.backoff = SESSION),
         ("max_queued_commits", |s| s.max_queued_commits = 0),

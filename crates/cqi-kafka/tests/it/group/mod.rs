@@ -1,6 +1,7 @@
 //! Groups of members, on real brokers.
 
 mod coordinator;
+mod idle;
 mod lifecycle;
 mod plain;
 mod revocation;
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use cqi_errors::Kind;
 use cqi_kafka::assignor::Assignor;
+use cqi_kafka::membership::Offset;
 use cqi_kafka::{
     Client, ClientSettings, Event, GroupConsumer, GroupSettings, Revocation, StartPosition,
     TopicPartition,
@@ -44,6 +46,14 @@ fn with_assignor(group: &str, assignor: Assignor) -> GroupSettings {
 fn of(topic: &str, partitions: impl IntoIterator<Item = i32>) -> BTreeSet<TopicPartition> {
     let partitions = partitions.into_iter();
     partitions.map(|p| TopicPartition::new(topic, p)).collect()
+}
+
+fn offset(offset: i64, metadata: &str) -> Offset {
+    Offset {
+        offset,
+        leader_epoch: None,
+        metadata: metadata.into(),
+    }
 }
 
 async fn connect(kafka: &Kafka) -> Client {
@@ -113,12 +123,10 @@ impl Seat {
                     "a record of {} which is not owned",
                     records.partition()
                 );
-                let mut seen = self.seen.lock().unwrap();
                 for record in &*records {
                     let value = String::from_utf8(record.value().unwrap().to_vec()).unwrap();
-                    *seen.entry(value).or_default() += 1;
+                    *self.seen.lock().unwrap().entry(value).or_default() += 1;
                 }
-                drop(seen);
                 if self.commits {
                     self.commit([records.next()]).await;
                 }
@@ -129,7 +137,7 @@ impl Seat {
     }
 
     /// Commits, unless the group moves on at the same time.
-    async fn commit(&self, offset: [(TopicPartition, cqi_kafka::membership::Offset); 1]) {
+    async fn commit(&self, offset: [(TopicPartition, Offset); 1]) {
         if let Err(error) = self.consumer.commit(offset).await {
             let passing = [Kind::Temporary, Kind::Conflict, Kind::Timeout];
             assert!(passing.contains(&error.kind()), "{error:#}");

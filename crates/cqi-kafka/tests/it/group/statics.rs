@@ -32,9 +32,8 @@ async fn a_static_member_restarts_without_a_rebalance() {
     }
 }
 
-/// Pitfall 8.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_second_process_with_the_same_instance_id_fences_the_first() {
+async fn pitfall_8_a_second_process_with_the_same_instance_id_fences_the_first() {
     let kafka = Kafka::start().await.unwrap();
     let topic = kafka.topic("fenced", 2).await.unwrap();
     let group = kafka.unique("group");
