@@ -11,7 +11,6 @@ mod list_offsets;
 mod metadata;
 mod offset_commit;
 mod offset_fetch;
-mod offset_for_leader_epoch;
 mod produce;
 mod sasl_authenticate;
 mod sasl_handshake;

@@ -31,7 +31,6 @@ macro_rules! each_api {
             $call::<kafka_protocol::messages::MetadataRequest>($($argument),*),
             $call::<kafka_protocol::messages::OffsetCommitRequest>($($argument),*),
             $call::<kafka_protocol::messages::OffsetFetchRequest>($($argument),*),
-            $call::<kafka_protocol::messages::OffsetForLeaderEpochRequest>($($argument),*),
             $call::<kafka_protocol::messages::ProduceRequest>($($argument),*),
             $call::<kafka_protocol::messages::SaslAuthenticateRequest>($($argument),*),
             $call::<kafka_protocol::messages::SaslHandshakeRequest>($($argument),*),

@@ -537,47 +537,6 @@ impl Respond for InitProducerIdRequest {
     }
 }
 
-impl Respond for OffsetForLeaderEpochRequest {
-    type Response = OffsetForLeaderEpochResponse;
-
-    fn respond(answer: &Self::Answer, rng: &mut Rng) -> Self::Response {
-        use offset_for_leader_epoch_response::{EpochEndOffset, OffsetForLeaderTopicResult};
-        build!(
-            rng,
-            OffsetForLeaderEpochResponse {
-                with_throttle_time_ms: answer.throttle_time_ms,
-                with_topics: answer
-                    .topics
-                    .iter()
-                    .map(|topic| {
-                        build!(
-                            rng,
-                            OffsetForLeaderTopicResult {
-                                with_topic: topic.topic.clone().into(),
-                                with_partitions: topic
-                                    .partitions
-                                    .iter()
-                                    .map(|partition| {
-                                        build!(
-                                            rng,
-                                            EpochEndOffset {
-                                                with_error_code: partition.error_code,
-                                                with_partition: partition.partition,
-                                                with_leader_epoch: partition.leader_epoch,
-                                                with_end_offset: partition.end_offset,
-                                            }
-                                        )
-                                    })
-                                    .collect(),
-                            }
-                        )
-                    })
-                    .collect(),
-            }
-        )
-    }
-}
-
 impl Respond for SaslHandshakeRequest {
     type Response = SaslHandshakeResponse;
 
