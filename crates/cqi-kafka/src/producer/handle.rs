@@ -125,10 +125,7 @@ impl Producer {
         self.shared.room.close();
         let _ = tokio::time::timeout(timeout, self.flush()).await;
         self.task.lock().await.shutdown().await;
-        let mut state = self.shared.state();
-        state.sequencer.close();
-        self.shared.resolve(&mut state);
-        state.topics.clear();
+        self.shared.give_up();
     }
 
     /// Waits until the partition is known to exist.
@@ -241,6 +238,7 @@ impl Producer {
         let batch = Batch {
             partition: partition.clone(),
             records: new.records,
+            deadline: new.deadline,
             encoded: Some(encoded),
             outcome,
             problem: None,

@@ -8,7 +8,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::Instant;
 
 use super::error;
-use super::sequencer::{BatchId, Finished, Limits, Outcome, Sequencer};
+use super::sequencer::{Attempt, BatchId, Ending, Finished, Limits, Outcome, Sequencer};
 use super::{Delivered, ProducerSettings};
 use crate::TopicPartition;
 use crate::client::{Client, Interest};
@@ -35,6 +35,8 @@ pub(super) struct State {
     /// Those without an outcome.
     pub(super) batches: BTreeMap<BatchId, Batch>,
     pub(super) topics: HashMap<Arc<str>, Arc<Interest>>,
+    /// What each broker is about to be sent: not before the task says so.
+    pub(super) leaving: HashMap<i32, Vec<Attempt>>,
     pub(super) last: BatchId,
     pub(super) closed: bool,
     /// Why brokers last gave no producer id.
@@ -46,6 +48,7 @@ pub(super) struct State {
 pub(super) struct Batch {
     pub(super) partition: TopicPartition,
     pub(super) records: i32,
+    pub(super) deadline: Duration,
     /// Always there.
     pub(super) encoded: Option<EncodedBatch>,
     pub(super) outcome: oneshot::Sender<Result<Delivered>>,
@@ -65,6 +68,7 @@ impl Shared {
             sequencer: Sequencer::new(limits, fastrand::u64(..)),
             batches: BTreeMap::new(),
             topics: HashMap::new(),
+            leaving: HashMap::new(),
             last: BatchId(0),
             closed: false,
             refusal: None,
@@ -91,6 +95,18 @@ impl Shared {
 
     pub(super) fn instant(&self, at: Duration) -> Instant {
         self.started + at
+    }
+
+    /// Gives up everything, once the task is gone.
+    pub(super) fn give_up(&self) {
+        let mut state = self.state();
+        let now = self.now();
+        for attempt in std::mem::take(&mut state.leaving).values().flatten() {
+            state.sequencer.end(now, attempt, Ending::Unsent);
+        }
+        state.sequencer.close();
+        self.resolve(&mut state);
+        state.topics.clear();
     }
 
     /// Tells callers what is done.

@@ -1,13 +1,14 @@
 use std::collections::HashMap;
 use std::future::pending;
 use std::sync::Arc;
+use std::time::Duration;
 
-use cqi_errors::Result;
+use cqi_errors::{Error, Result};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use kafka_protocol::messages::ProduceRequest;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::request;
 use super::sequencer::{Attempt, Ending};
@@ -16,6 +17,9 @@ use crate::client::{Cluster, Link, Pauses};
 use crate::code;
 use crate::connection::Pending;
 use crate::wire::{InitProducerIdAnswer, ProduceAnswer};
+
+/// The resolution of timers.
+const JUST_BEFORE: Duration = Duration::from_millis(1);
 
 /// Carries out what the sequencer decides.
 pub(super) struct Task {
@@ -29,8 +33,6 @@ pub(super) struct Task {
 
 struct Broker {
     link: Arc<Link>,
-    /// A request waits to be written, perhaps for a connection.
-    beginning: bool,
     in_flight: usize,
 }
 
@@ -43,7 +45,7 @@ struct Identity {
 }
 
 enum Event {
-    Begun(i32, Vec<Attempt>, Result<Pending<ProduceRequest>>),
+    Begun(i32, Result<Pending<ProduceRequest>>),
     Answered(i32, Vec<Attempt>, Result<ProduceAnswer>),
     Identified(Result<InitProducerIdAnswer>),
 }
@@ -53,7 +55,10 @@ impl Task {
         let identity = Identity {
             asking: false,
             at: Instant::now(),
-            pauses: shared.client.retry_pauses(),
+            pauses: Pauses::new(
+                shared.settings.retry_backoff,
+                shared.settings.retry_backoff_max,
+            ),
         };
         Self {
             cluster: shared.client.cluster(),
@@ -138,11 +143,12 @@ impl Task {
         for node in nodes {
             let broker = self.brokers.entry(node).or_insert_with(|| Broker {
                 link: Arc::new(self.shared.client.link(node)),
-                beginning: false,
                 in_flight: 0,
             });
             let settings = &self.shared.settings;
-            if broker.beginning || broker.in_flight >= settings.max_in_flight {
+            // Requests are begun one after another, that their order is that of the batches.
+            let leaving = state.leaving.contains_key(&node);
+            if leaving || broker.in_flight >= settings.max_in_flight {
                 continue;
             }
             let now = self.shared.now();
@@ -152,27 +158,39 @@ impl Task {
                 continue;
             }
             let timeout = settings.request_timeout;
+            let mut until = now + timeout;
             let batches = attempts.iter().filter_map(|attempt| {
                 let batch = state.batches.get_mut(&attempt.batch)?;
+                until = until.min(batch.deadline);
                 Some((attempt, batch.numbered(attempt.producer)?))
             });
             let request = request::produce(batches, timeout);
-            broker.beginning = true;
+            let until = self.shared.instant(until.saturating_sub(JUST_BEFORE));
             broker.in_flight += 1;
+            state.leaving.insert(node, attempts);
             let link = Arc::clone(&broker.link);
             self.requests.push(Box::pin(async move {
-                let pending = link.begin(&request, timeout).await;
-                Event::Begun(node, attempts, pending)
+                // Given up before its batches are, it has certainly sent none of them.
+                let begun = timeout_at(until, link.begin(&request, timeout)).await;
+                let begun = begun.unwrap_or_else(|_| {
+                    Err(Error::timeout(format!(
+                        "broker {node} took no request in time"
+                    )))
+                });
+                Event::Begun(node, begun)
             }));
         }
     }
 
     fn take(&mut self, event: Event) {
         match event {
-            Event::Begun(node, attempts, begun) => {
-                if let Some(broker) = self.brokers.get_mut(&node) {
-                    broker.beginning = false;
-                }
+            Event::Begun(node, begun) => {
+                let attempts = self
+                    .shared
+                    .state()
+                    .leaving
+                    .remove(&node)
+                    .unwrap_or_default();
                 match begun {
                     Ok(pending) => self.requests.push(Box::pin(async move {
                         Event::Answered(node, attempts, pending.answer().await)
@@ -208,7 +226,7 @@ impl Task {
         }
     }
 
-    fn failed(&self, attempts: &[Attempt], ending: Ending, error: &cqi_errors::Error) {
+    fn failed(&self, attempts: &[Attempt], ending: Ending, error: &Error) {
         let problem: Arc<str> = format!("{error:#}").into();
         let mut state = self.shared.state();
         let now = self.shared.now();
@@ -226,7 +244,7 @@ impl Task {
         self.identity.at = Instant::now() + self.identity.pauses.next();
         let answer = answer.and_then(|answer| match answer.error_code {
             0 if answer.producer_id >= 0 && answer.producer_epoch >= 0 => Ok(answer),
-            0 => Err(cqi_errors::Error::permanent(
+            0 => Err(Error::permanent(
                 "the broker gave a negative producer id or epoch",
             )),
             code => Err(code::refused("InitProducerId", code, "this producer")),

@@ -33,13 +33,20 @@ impl Server {
             .build()
             .context("make a runtime for the scripted brokers")?;
         let mut listeners = BTreeMap::new();
+        // Nothing blocks on the runtime here: the caller may be a task of another one.
+        let entered = runtime.enter();
         for node in (1..).take(count) {
-            let bound = runtime.block_on(TcpListener::bind(("127.0.0.1", 0)));
-            let listener = bound.context("listen for a scripted broker")?;
+            let listener = std::net::TcpListener::bind(("127.0.0.1", 0))
+                .and_then(|listener| {
+                    listener.set_nonblocking(true)?;
+                    TcpListener::from_std(listener)
+                })
+                .context("listen for a scripted broker")?;
             let address = listener.local_addr().context("ask for a broker's port")?;
             state.nodes.insert(node, address.port());
             listeners.insert(node, listener);
         }
+        drop(entered);
         let world = Arc::new(World {
             state: Mutex::new(state),
             changes: watch::Sender::new(0),
