@@ -77,7 +77,7 @@ impl Channel {
     }
 
     /// Ends the connection and waits for its task.
-    pub(super) async fn close(&self, why: Failure) {
+    pub(super) async fn close(&self, why: &Failure) {
         self.requests.close(why);
         let mut task = {
             let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
@@ -136,7 +136,7 @@ impl Unfinished<'_> {
 impl Drop for Unfinished<'_> {
     fn drop(&mut self) {
         if let Some(requests) = self.requests {
-            requests.close(Failure::new(Kind::Temporary, self.why));
+            requests.close(&Failure::new(Kind::Temporary, self.why));
         }
     }
 }

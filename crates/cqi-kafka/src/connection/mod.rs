@@ -99,7 +99,7 @@ impl Connection {
     /// Ends the connection at once and waits for its task; requests without an answer fail.
     pub(crate) async fn close(&self) {
         let why = Failure::new(Kind::Cancelled, "this client closed the connection");
-        self.inner.channel.close(why).await;
+        self.inner.channel.close(&why).await;
     }
 }
 

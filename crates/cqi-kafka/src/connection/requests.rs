@@ -243,7 +243,7 @@ impl Requests {
     /// Reads an answer; ends the connection with one that cannot be read.
     fn read<R: Api>(&self, frame: Bytes, version: i16) -> Result<R::Answer> {
         let answer = decode::<R>(frame, version).map_err(|error| {
-            self.close(Failure::out_of_step(&error));
+            self.close(&Failure::out_of_step(&error));
             error.context(format!("cannot read from kafka broker {}", self.broker))
         })?;
         let throttle = Duration::from_millis(answer.throttle_ms().try_into().unwrap_or(0));
@@ -257,7 +257,7 @@ impl Requests {
     }
 
     /// Ends the connection and tells all who wait; the first reason stays.
-    pub(super) fn close(&self, why: Failure) {
+    pub(super) fn close(&self, why: &Failure) {
         let waiting = {
             let mut state = self.state();
             if !self.is_open() {

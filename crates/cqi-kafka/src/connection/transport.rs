@@ -34,14 +34,14 @@ where
         why = watch(&requests) => why,
         why = requests.closed() => why,
     };
-    end.0.close(why);
+    end.0.close(&why);
 }
 
 struct End<'a>(&'a Requests);
 
 impl Drop for End<'_> {
     fn drop(&mut self) {
-        self.0.close(Failure::new(
+        self.0.close(&Failure::new(
             Kind::Cancelled,
             "this client closed the connection, or its runtime ended",
         ));

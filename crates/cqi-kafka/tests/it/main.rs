@@ -12,9 +12,11 @@
 
 mod assignor;
 mod client;
+mod connection;
 mod group;
 mod membership;
 mod model;
 mod producer;
 mod producer_model;
 mod records;
+mod scripted;

@@ -10,6 +10,14 @@ pub(super) use session::Session;
 
 /// Proves to brokers who the client is.
 ///
+/// User and password are taken as they are, in UTF-8: Kafka stores them so and does not prepare them as
+/// RFC 4013 (SASLprep) says, nor do its other clients. SCRAM refuses a broker that asks for fewer than
+/// 4096 iterations or more than a million, which take about a second, and one that does not know the
+/// password itself.
+///
+/// Where the broker bounds sessions (`connections.max.reauth.ms`, KIP-368), the first request after 85 to
+/// 95 % of one proves it anew, on the same connection and in turn, so that requests keep their order.
+///
 /// Its `Debug` shows the mechanism and the user, never the password.
 ///
 /// ```

@@ -215,7 +215,7 @@ async fn frozen_brokers_are_given_up() {
     let broker = kafka.broker(1);
     broker.freeze().unwrap();
 
-    let began = std::time::Instant::now();
+    let began = tokio::time::Instant::now();
     let timeout = Duration::from_millis(300);
     let silent = connection.send(&MetadataRequest::default(), timeout).await;
     let texts = ["127.0.0.1", "Metadata", "300ms"];
