@@ -411,3 +411,20 @@ fn a_position_from_before_the_loss_is_not_taken() {
     let position = (TopicPartition::new("t", 0), Some(offset(7)));
     assert_eq!(duo.seen[0], Action::Positions(vec![position]));
 }
+
+#[test]
+fn pitfall_7_a_join_is_waited_for_longer_than_the_rebalance_may_take() {
+    let mut duo = Duo::new(Settings::new("group"));
+    duo.event(Event::Subscribe(["t".into()].into()));
+    let patience = duo.seen.iter().find_map(|action| match action {
+        Action::Send {
+            request: Request::JoinGroup {
+                rebalance_timeout, ..
+            },
+            timeout,
+            ..
+        } => Some(*timeout - *rebalance_timeout),
+        _ => None,
+    });
+    assert_eq!(patience, Some(5 * SECOND));
+}

@@ -283,3 +283,92 @@ fn fetched(answer: OffsetFetchAnswer) -> Response {
         offsets,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{
+        OffsetCommitPartition, OffsetCommitTopic, OffsetFetchPartition, OffsetFetchTopic,
+    };
+
+    fn offset(offset: i64, leader_epoch: Option<i32>) -> Offset {
+        Offset {
+            offset,
+            leader_epoch,
+            metadata: "m".into(),
+        }
+    }
+
+    fn partitions() -> [TopicPartition; 3] {
+        [("a", 1), ("a", 2), ("b", 0)].map(|(topic, n)| TopicPartition::new(topic, n))
+    }
+
+    #[test]
+    fn offsets_are_committed_topic_by_topic() {
+        let offsets = partitions().map(|partition| (partition, offset(7, None)));
+        let mut offsets = BTreeMap::from(offsets);
+        offsets.insert(TopicPartition::new("b", 0), offset(9, Some(3)));
+        let topics = committed_topics(&offsets);
+        let names: Vec<_> = topics.iter().map(|topic| topic.name.to_string()).collect();
+        assert_eq!(names, ["a", "b"]);
+        let numbers = topics[0].partitions.iter().map(|p| p.partition_index);
+        assert_eq!(numbers.collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(topics[0].partitions[0].committed_leader_epoch, -1);
+        let last = &topics[1].partitions[0];
+        assert_eq!((last.committed_offset, last.committed_leader_epoch), (9, 3));
+        assert_eq!(last.committed_metadata.as_deref(), Some("m"));
+        let topics = fetched_topics(&partitions().into());
+        assert_eq!(topics.len(), 2);
+        assert_eq!(topics[0].partition_indexes, [1, 2]);
+    }
+
+    #[test]
+    fn what_an_answer_leaves_out_is_not_committed() {
+        let offsets = partitions().map(|partition| (partition, offset(7, None)));
+        let partition = |partition_index, error_code| OffsetCommitPartition {
+            partition_index,
+            error_code,
+        };
+        let answer = OffsetCommitAnswer {
+            topics: vec![OffsetCommitTopic {
+                name: StrBytes::from_static_str("a"),
+                partitions: vec![partition(1, 0), partition(2, 27), partition(3, 0)],
+            }],
+            ..OffsetCommitAnswer::default()
+        };
+        let Response::OffsetCommit { codes } = committed(&offsets.into(), &answer) else {
+            panic!("another response");
+        };
+        let codes: Vec<_> = codes.into_iter().map(|(_, code)| code).collect();
+        assert_eq!(codes, [0, 27, NOT_MENTIONED]);
+    }
+
+    #[test]
+    fn only_a_negative_offset_is_none() {
+        let partition = |partition_index, committed_offset| OffsetFetchPartition {
+            partition_index,
+            committed_offset,
+            committed_leader_epoch: i32::try_from(committed_offset).unwrap() - 1,
+            metadata: None,
+            error_code: 0,
+        };
+        let answer = OffsetFetchAnswer {
+            topics: vec![OffsetFetchTopic {
+                name: StrBytes::from_static_str("a"),
+                partitions: vec![partition(0, -1), partition(1, 0), partition(2, 6)],
+            }],
+            error_code: 16,
+            ..OffsetFetchAnswer::default()
+        };
+        let Response::OffsetFetch { code, offsets } = fetched(answer) else {
+            panic!("another response");
+        };
+        assert_eq!(code, 16);
+        let offsets = offsets.into_iter().map(|(_, _, offset)| {
+            let offset = offset?;
+            Some((offset.offset, offset.leader_epoch))
+        });
+        let known = [None, Some((0, None)), Some((6, Some(5)))];
+        assert_eq!(offsets.collect::<Vec<_>>(), known);
+    }
+}

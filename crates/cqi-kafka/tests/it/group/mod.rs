@@ -4,6 +4,7 @@ mod coordinator;
 mod idle;
 mod lifecycle;
 mod plain;
+mod refusals;
 mod revocation;
 mod sharing;
 mod statics;
