@@ -3,6 +3,7 @@
 mod bootstrap;
 mod idle;
 mod recovery;
+mod scripted;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
