@@ -1,17 +1,26 @@
 //! Producing to real brokers, and to scripted ones.
 
+mod cluster;
+mod faults;
 mod plain;
+mod scripted;
 
-use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime};
+use std::cell::Cell;
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant, SystemTime};
 
-use cqi_kafka::producer::{Delivery, Producer, ProducerSettings};
-use cqi_kafka::records::{BatchBuilder, BatchOptions, NewRecord};
+use cqi_errors::Kind;
+use cqi_kafka::producer::{Delivery, Producer, ProducerSettings, Written};
+use cqi_kafka::records::{
+    BatchBuilder, BatchOptions, Compression, Decompressor, FetchedRecords, NewRecord,
+};
 use cqi_kafka::{
     Client, ClientSettings, Event, GroupConsumer, GroupSettings, OffsetSpec, StartPosition,
     TopicPartition,
 };
-use cqi_testkit::Kafka;
+use cqi_testkit::scripted::{Api, Reply, ScriptedKafka};
+use cqi_testkit::{Kafka, Listener};
+use futures_util::StreamExt;
 
 /// Longer than anything here takes on a machine that is busy with other tests.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -19,6 +28,8 @@ const PATIENCE: Duration = Duration::from_secs(90);
 async fn connect(bootstrap: String) -> Client {
     let mut settings = ClientSettings::new([bootstrap]);
     settings.request_timeout = Duration::from_secs(5);
+    settings.reconnect_backoff = Duration::from_millis(10);
+    settings.reconnect_backoff_max = Duration::from_millis(100);
     Client::connect(settings).await.unwrap()
 }
 
@@ -93,6 +104,16 @@ async fn read(bootstrap: String, topic: &str) -> BTreeMap<i32, Vec<String>> {
     consumer.close().await.unwrap();
     client.close().await;
     read
+}
+
+/// Settings for tests in which something goes wrong.
+fn hasty() -> ProducerSettings {
+    let mut settings = ProducerSettings::default();
+    settings.request_timeout = Duration::from_secs(2);
+    settings.max_block = Duration::from_secs(20);
+    settings.retry_backoff = Duration::from_millis(20);
+    settings.retry_backoff_max = Duration::from_millis(200);
+    settings
 }
 
 /// The numbers of a range, as they are read back.
