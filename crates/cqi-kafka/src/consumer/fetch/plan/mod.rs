@@ -127,6 +127,7 @@ impl Plan {
         }
     }
 
+    #[cfg(test)]
     pub(super) const fn settings(&self) -> &FetchSettings {
         &self.settings
     }

@@ -1,12 +1,16 @@
 //! Fetching from real brokers.
 
+mod bounds;
 mod delivery;
+mod moves;
+mod scripted;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use cqi_errors::Kind;
 use cqi_testkit::Kafka;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::{ProduceRequest, TopicName};
@@ -16,8 +20,16 @@ use tokio::time::timeout;
 use super::{FetchSettings, Fetcher, Records, StartPosition};
 use crate::client::{Client, ClientSettings};
 use crate::membership::Offset;
-use crate::records::{BatchBuilder, BatchOptions, Compression, NewRecord, Producer};
+use crate::records::{BatchBuilder, BatchOptions, Compression, NewRecord, Producer, Record};
 use crate::{TopicPartition, code};
+
+const CODECS: [Compression; 5] = [
+    Compression::None,
+    Compression::Gzip,
+    Compression::Snappy,
+    Compression::Lz4,
+    Compression::Zstd,
+];
 
 /// The longest that anything here is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -126,4 +138,40 @@ async fn produce(client: &Client, to: &TopicPartition, records: Bytes) -> i64 {
     timeout(PATIENCE, produce)
         .await
         .expect("the leader appends it")
+}
+
+/// The processor time that this process has used.
+fn cpu() -> Duration {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let fields: Vec<_> = stat
+        .rsplit_once(')')
+        .unwrap()
+        .1
+        .split_whitespace()
+        .collect();
+    let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
+    Duration::from_millis(ticks * 10)
+}
+
+/// What this process has in memory, in bytes.
+fn resident() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    let pages = statm.split_whitespace().nth(1).unwrap();
+    pages.parse::<usize>().unwrap() * 4096
+}
+
+/// Whether this test has its process for itself, so that it may measure it; else it is run in one,
+/// and has passed.
+fn is_alone() -> bool {
+    const ALONE: &str = "CQI_TEST_ALONE";
+    if std::env::var_os("NEXTEST").is_some() || std::env::var_os(ALONE).is_some() {
+        return true;
+    }
+    let thread = std::thread::current();
+    let passed = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", thread.name().unwrap()])
+        .env(ALONE, "1")
+        .status();
+    assert!(passed.unwrap().success());
+    false
 }

@@ -55,7 +55,7 @@ fn read(plan: &mut Plan) -> Result<Option<(TopicPartition, Vec<i64>, i64)>> {
     let mut page = taken.chunk.read(plan.settings(), &mut None);
     let name = taken.partition.clone();
     let given_back = plan.give_back(taken, &mut page).unwrap();
-    let offsets = page.records.iter().map(|record| record.offset());
+    let offsets = page.records.iter().map(Record::offset);
     Ok(Some((
         name,
         offsets.collect(),
@@ -340,8 +340,10 @@ fn a_log_that_was_cut_is_gone_back_to_and_one_that_was_not_is_gone_on_with() {
     // Cut behind the position.
     plan.answered(second, topics(vec![diverging(0, 2)]), Duration::ZERO);
     assert_eq!(plan.positions()[&name(0)].offset, Some(2));
-    let mut settings = FetchSettings::default();
-    settings.start = StartPosition::Fail;
+    let settings = FetchSettings {
+        start: StartPosition::Fail,
+        ..FetchSettings::default()
+    };
     let (mut plan, _) = fetching(settings, 1);
     plan.seek(&name(0), 3).unwrap();
     let ask = ask(&mut plan);
@@ -352,9 +354,11 @@ fn a_log_that_was_cut_is_gone_back_to_and_one_that_was_not_is_gone_on_with() {
 
 #[test]
 fn a_full_budget_asks_for_no_more_until_the_caller_lets_go() {
-    let mut settings = FetchSettings::default();
-    settings.partition_max_bytes = 100;
-    settings.max_buffered_bytes = 250;
+    let settings = FetchSettings {
+        partition_max_bytes: 100,
+        max_buffered_bytes: 250,
+        ..FetchSettings::default()
+    };
     let (mut plan, budget) = fetching(settings, 3);
     let log = log(2, 3);
     let first = ask(&mut plan);
@@ -385,8 +389,10 @@ fn a_full_budget_asks_for_no_more_until_the_caller_lets_go() {
 
 #[test]
 fn a_caller_that_keeps_everything_gets_one_answer_at_a_time() {
-    let mut settings = FetchSettings::default();
-    settings.max_buffered_bytes = 10;
+    let settings = FetchSettings {
+        max_buffered_bytes: 10,
+        ..FetchSettings::default()
+    };
     let (mut plan, budget) = fetching(settings, 2);
     let log = log(3, 3);
     let mut kept = Vec::new();
@@ -442,5 +448,23 @@ fn a_position_is_not_overwritten_and_commands_name_what_is_wrong() {
         plan.seek_to(&name(0), StartPosition::Fail).unwrap_err(),
     ] {
         assert_eq!(error.kind(), Kind::InvalidInput, "{error}");
+    }
+}
+
+#[test]
+fn a_page_takes_one_allocation_and_its_records_none() {
+    let (mut plan, _) = fetching(FetchSettings::default(), 1);
+    let log = log(2, 1000);
+    bring(&mut plan, &log, 2);
+    // The ring of what is ready grows once.
+    read(&mut plan).unwrap();
+    for _ in 0..3 {
+        let allocated = allocation_counter::measure(|| {
+            let mut taken = plan.take().unwrap().unwrap();
+            let mut page = taken.chunk.read(plan.settings(), &mut None);
+            assert_eq!(page.records.len(), 500);
+            plan.give_back(taken, &mut page).unwrap();
+        });
+        assert_eq!(allocated.count_total, 1, "{allocated:?}");
     }
 }

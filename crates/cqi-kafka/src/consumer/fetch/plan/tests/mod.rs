@@ -12,6 +12,7 @@ use tokio::sync::watch;
 
 use super::*;
 use crate::client::Leader;
+use crate::records::Record;
 use crate::wire::FetchPartition;
 use log::Log;
 
@@ -142,7 +143,7 @@ impl World {
                 self.plan.failed(&ask, None);
             }
             9 | 10 => self.take(),
-            11 | 12 => self.give_back(b % 4 == 0),
+            11 | 12 => self.give_back(b.is_multiple_of(4)),
             13 => {
                 let offset = i64::from(b) % (log.end + 2);
                 if self.cursors.contains_key(&name) {
@@ -152,8 +153,8 @@ impl World {
                     self.plan.seek(&name, offset).unwrap_err();
                 }
             }
-            14 => self.plan.pause(&[name].into(), b % 2 == 0),
-            15 if b % 2 == 0 => {
+            14 => self.plan.pause(&[name].into(), b.is_multiple_of(2)),
+            15 if b.is_multiple_of(2) => {
                 self.plan.remove(&[name.clone()].into());
                 self.cursors.remove(&name);
             }
@@ -166,11 +167,11 @@ impl World {
                 self.epochs += 1;
                 log.node = i32::from(b) % NODES;
                 log.epoch = self.epochs;
-                if b % 2 == 0 {
+                if b.is_multiple_of(2) {
                     self.follow();
                 }
             }
-            17 if b % 4 == 0 => log.start = (log.start + i64::from(b / 4)).min(log.end),
+            17 if b.is_multiple_of(4) => log.start = (log.start + i64::from(b / 4)).min(log.end),
             17 => self.follow(),
             18 => self.look_up(b),
             19 => self.now += Duration::from_millis(u64::from(b) * 4),
@@ -179,7 +180,7 @@ impl World {
     }
 
     fn ask(&mut self, node: i32, kind: u8) {
-        let lane = if kind % 2 == 0 {
+        let lane = if kind.is_multiple_of(2) {
             Lane::Main
         } else {
             Lane::Side
@@ -246,7 +247,7 @@ impl World {
 
     fn look_up(&mut self, chance: u8) {
         self.lookups.extend(self.plan.lookups(self.now).0);
-        if chance % 2 == 0 || self.lookups.is_empty() {
+        if chance.is_multiple_of(2) || self.lookups.is_empty() {
             return;
         }
         let lookup = self
@@ -306,7 +307,7 @@ impl World {
         };
         let cursor = self.cursors[&name].unwrap();
         let next = given_back.position.offset.unwrap();
-        let delivered: Vec<_> = page.records.iter().map(|record| record.offset()).collect();
+        let delivered: Vec<_> = page.records.iter().map(Record::offset).collect();
         assert_eq!(
             delivered,
             self.log(&name).records(cursor, next),
