@@ -99,6 +99,11 @@ impl<'a> Turn<'a> {
     ) -> Result<oneshot::Receiver<Result<R::Answer>>> {
         let slot = self.requests.slot(R::KEY, self.wait).await?;
         self.requests.wait_out_throttle(R::KEY, self.wait).await?;
+        if self.wait.is_over() {
+            // It would be written, and end the connection at once.
+            let late = "no time is left to answer it";
+            return Err(self.requests.late(R::KEY, self.wait, late));
+        }
         // Nobody else takes an id during this turn.
         let id = self.requests.next_id();
         let frame = encode(request, version, id, self.requests.client_id())?;

@@ -204,10 +204,9 @@ impl Requests {
 
     /// Says which request has not been answered in time, if there is one.
     pub(super) fn expired(&self) -> Option<Failure> {
-        let now = Instant::now();
         let state = self.state();
         let mut waiting = state.waiting.iter();
-        let expired = waiting.find(|next| next.wait.deadline <= now)?;
+        let expired = waiting.find(|next| next.wait.is_over())?;
         Some(Failure::silence(expired.api, expired.wait.timeout))
     }
 
@@ -274,7 +273,7 @@ impl Requests {
             api, wait, deliver, ..
         } in waiting
         {
-            let error = match wait.deadline <= now {
+            let error = match wait.is_over() {
                 true => Error::timeout(format!(
                     "kafka broker {} did not answer {api:?} within {:?}: the connection is closed",
                     self.broker, wait.timeout

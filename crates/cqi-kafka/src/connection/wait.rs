@@ -25,4 +25,8 @@ impl Wait {
             deadline: began + timeout,
         }
     }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.deadline <= Instant::now()
+    }
 }

@@ -165,6 +165,20 @@ async fn an_endless_timeout_is_no_overflow() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_request_without_time_is_not_sent() {
+    let (connection, mut broker) = connected().await;
+    let late = send(&connection, Duration::ZERO).await.unwrap_err();
+    says(&late, Kind::Timeout, &["was not sent", "no time"]);
+    let answered = async {
+        let asked = broker.heartbeat().await;
+        broker.answer(asked.id, &beat(0, 0)).await;
+    };
+    tokio::join!(send(&connection, TIMEOUT), answered)
+        .0
+        .unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn closing_waits_for_the_task_and_tells_all() {
     let (connection, mut broker) = connected().await;
     let pending = connection

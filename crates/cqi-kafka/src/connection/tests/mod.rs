@@ -7,6 +7,7 @@ mod login;
 mod order;
 mod real;
 mod throttle;
+mod tls;
 
 use std::time::Duration;
 
