@@ -120,8 +120,12 @@ async fn pitfall_4_closing_does_not_wait_for_a_rebalance() {
     let kafka = brokers();
     let mut seats = joined(&kafka).await;
     kafka.always(Api::JoinGroup, Reply::Silence);
+    let joins = kafka.count(Api::JoinGroup);
     kafka.rebalance(GROUP);
-    until(&mut seats, "joining", |_| kafka.count(Api::JoinGroup) > 1).await;
+    until(&mut seats, "joining", |_| {
+        kafka.count(Api::JoinGroup) > joins
+    })
+    .await;
     let begun = Instant::now();
     let [seat] = seats;
     seat.consumer.close().await.unwrap();
