@@ -7,7 +7,7 @@ use cqi_errors::{Error, Kind, Result};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::dial::Dial;
+use super::dial::{Dial, closed_error};
 use super::settings::ClientSettings;
 use crate::connection::{ConnectionSettings, Host};
 use crate::wire::Api;
@@ -25,6 +25,7 @@ struct State {
     dials: BTreeMap<Host, Arc<Dial>>,
     /// Who answered last.
     preferred: Option<Host>,
+    closed: bool,
 }
 
 impl Control {
@@ -65,8 +66,7 @@ impl Control {
                         self.lock().preferred = Some(host);
                         return Ok(answer);
                     }
-                    // The others would say the same, and some servers lock a user out.
-                    Err(error) if Error::kind(&error) == Kind::Unauthorized => return Err(error),
+                    Err(error) if is_final(&error) => return Err(error),
                     Err(error) => {
                         failures.push((host, error));
                         next = Instant::now();
@@ -95,7 +95,7 @@ impl Control {
         request: &R,
         deadline: Instant,
     ) -> Result<R::Answer> {
-        let dial = self.dial(host);
+        let dial = self.dial(host)?;
         let connection = timeout_at(deadline, dial.connection(|| Ok(host.clone())));
         let connection = connection.await.map_err(|_| late::<R>(host))??;
         let left = deadline.saturating_duration_since(Instant::now());
@@ -108,19 +108,26 @@ impl Control {
         state.dials.retain(|host, _| hosts.contains(host));
     }
 
-    /// Closes all connections.
+    /// Closes all connections, and opens none any more.
     pub(super) async fn close(&self) {
-        let state = std::mem::take(&mut *self.lock());
-        for dial in state.dials.into_values() {
+        let closed = State {
+            closed: true,
+            ..State::default()
+        };
+        let before = std::mem::replace(&mut *self.lock(), closed);
+        for dial in before.dials.into_values() {
             dial.close().await;
         }
     }
 
-    fn dial(&self, host: &Host) -> Arc<Dial> {
+    fn dial(&self, host: &Host) -> Result<Arc<Dial>> {
         let mut state = self.lock();
+        if state.closed {
+            return Err(closed_error());
+        }
         let dial = state.dials.entry(host.clone());
         let dial = dial.or_insert_with(|| Arc::new(Dial::new(&self.settings, &self.connection)));
-        Arc::clone(dial)
+        Ok(Arc::clone(dial))
     }
 
     /// Who answered last first, then those with a connection.
@@ -139,6 +146,11 @@ impl Control {
         // No step of a change can panic halfway.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether the others would say the same. Some servers lock a user out who is wrong too often.
+fn is_final(error: &Error) -> bool {
+    matches!(error.kind(), Kind::Unauthorized | Kind::Cancelled)
 }
 
 fn late<R: Api>(host: &Host) -> Error {

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use cqi_errors::{Error, Kind, Result};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::pauses::Pauses;
@@ -16,6 +16,7 @@ pub(super) struct Dial {
     slot: Mutex<Slot>,
     /// How many attempts came to an end.
     ended: AtomicU64,
+    closed: watch::Sender<bool>,
 }
 
 #[derive(Debug)]
@@ -43,6 +44,7 @@ impl Dial {
                 failure: None,
             }),
             ended: AtomicU64::new(0),
+            closed: watch::Sender::new(false),
         }
     }
 
@@ -54,6 +56,15 @@ impl Dial {
         &self,
         host: impl FnOnce() -> Result<Host>,
     ) -> Result<Connection> {
+        let mut closed = self.closed.subscribe();
+        tokio::select! {
+            biased;
+            _ = closed.wait_for(|closed| *closed) => Err(closed_error()),
+            outcome = self.open(host) => outcome,
+        }
+    }
+
+    async fn open(&self, host: impl FnOnce() -> Result<Host>) -> Result<Connection> {
         let ended = self.ended.load(Ordering::Acquire);
         let mut slot = self.slot.lock().await;
         if let Some(connection) = &slot.connection {
@@ -83,8 +94,9 @@ impl Dial {
         outcome
     }
 
-    /// Closes the connection, and waits until it is.
+    /// Closes the connection, waits until it is, and opens none any more.
     pub(super) async fn close(&self) {
+        self.closed.send_replace(true);
         if let Some(connection) = self.slot.lock().await.connection.take() {
             connection.close().await;
         }
@@ -112,4 +124,9 @@ impl Slot {
         self.begun = Some(now);
         self.next = now + self.pauses.next();
     }
+}
+
+/// Says that the client was closed.
+pub(super) fn closed_error() -> Error {
+    Error::cancelled("the Kafka client is closed")
 }

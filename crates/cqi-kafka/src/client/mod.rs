@@ -103,7 +103,9 @@ impl Client {
     pub async fn connect(settings: ClientSettings) -> Result<Self> {
         settings.validate()?;
         let shared = Arc::new(Shared::new(settings)?);
-        shared.learn(shared.connection.connect_timeout * 2).await?;
+        shared
+            .learn(shared.connection.connect_timeout.saturating_mul(2))
+            .await?;
         let mut task = JoinSet::new();
         task.spawn(Refresher::new(Arc::clone(&shared)).run());
         Ok(Self {
@@ -133,8 +135,9 @@ impl Client {
 
     /// Ends the client's task and waits for it; all its clones are closed with it.
     ///
-    /// Close consumers and producers first: what they would ask then is refused. Calls that are
-    /// under way end by themselves. When the last clone is dropped without, the task is aborted.
+    /// Close consumers and producers first: what they would ask then is refused. Calls of the client
+    /// that are under way end with [`Kind::Cancelled`](cqi_errors::Kind::Cancelled). When the last
+    /// clone is dropped without, the task is aborted.
     ///
     /// # Cancel safety
     /// When the future is dropped, the task ends all the same.
@@ -283,7 +286,7 @@ impl Shared {
 
     fn check_open(&self) -> Result<()> {
         match self.closed.load(Ordering::Acquire) {
-            true => Err(Error::cancelled("the Kafka client is closed")),
+            true => Err(dial::closed_error()),
             false => Ok(()),
         }
     }

@@ -6,7 +6,7 @@ use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::{MetadataRequest, TopicName};
 use kafka_protocol::protocol::StrBytes;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::Shared;
 use super::pauses::Pauses;
@@ -137,14 +137,20 @@ impl Shared {
         let additions = self.wishes.borrow().additions;
         let followed = self.followed.topics();
         let request = request(followed.iter().map(|topic| &**topic));
-        let answer = self.ask(&self.control, &request, timeout).await?;
+        let deadline = Instant::now() + timeout;
         let before = Arc::clone(&self.cluster.borrow());
-        let after = before.after(&answer, &followed, additions);
-        let after = after.ok_or_else(|| {
-            Error::temporary(
-                "the broker that was asked knows of no brokers yet; it may be starting",
-            )
-        })?;
+        let after = loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let answer = self.ask(&self.control, &request, left).await?;
+            if let Some(after) = before.after(&answer, &followed, additions) {
+                break after;
+            }
+            if left <= self.settings.retry_backoff_max {
+                let text = "the broker that answered knows of no brokers yet; it may be starting";
+                return Err(Error::temporary(text));
+            }
+            sleep(self.settings.retry_backoff_max).await;
+        };
         let learnt = Learnt {
             news: !after.says_the_same_as(&before),
             unsettled: after.is_unsettled(),

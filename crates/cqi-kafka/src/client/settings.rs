@@ -83,6 +83,11 @@ impl ClientSettings {
         self.connection.validate()?;
         let least = Duration::from_millis(1);
         let bounds = [
+            (
+                "connection.connect_timeout",
+                self.connection.connect_timeout,
+                least,
+            ),
             ("request_timeout", self.request_timeout, least),
             ("metadata_max_age", self.metadata_max_age, least),
             ("reconnect_backoff", self.reconnect_backoff, least),
@@ -234,7 +239,10 @@ mod tests {
 
     #[test]
     fn a_duration_out_of_range_is_named_with_what_is_allowed() {
-        let change: [(&str, fn(&mut ClientSettings)); 6] = [
+        let change: [(&str, fn(&mut ClientSettings)); 7] = [
+            ("connection.connect_timeout", |s| {
+                s.connection.connect_timeout = Duration::MAX;
+            }),
             ("request_timeout", |s| s.request_timeout = Duration::ZERO),
             ("metadata_max_age", |s| s.metadata_max_age = DAY * 2),
             ("reconnect_backoff", |s| {

@@ -98,7 +98,7 @@ async fn a_frozen_broker_holds_a_link_up_for_no_longer_than_its_timeout() {
             .unwrap_err();
         assert_eq!(error.kind(), Kind::Timeout, "{error:#}");
         assert!(
-            (300..2000).contains(&begun.elapsed().as_millis()),
+            (300..5000).contains(&begun.elapsed().as_millis()),
             "{:?}",
             begun.elapsed()
         );
@@ -145,7 +145,7 @@ async fn callers_who_waited_for_an_attempt_share_its_failure() {
         assert_eq!(error.kind(), Kind::Timeout, "{error:#}");
     }
     assert!(
-        begun.elapsed() < Duration::from_secs(2),
+        begun.elapsed() < Duration::from_secs(6),
         "{:?}",
         begun.elapsed()
     );

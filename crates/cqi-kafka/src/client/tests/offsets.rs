@@ -201,7 +201,7 @@ async fn a_leader_that_does_not_answer_is_named_when_time_is_up() {
     let offsets = client.offsets([partition], OffsetSpec::Latest, Isolation::default());
     let error = offsets.await.unwrap_err();
     assert!(
-        (1000..3000).contains(&begun.elapsed().as_millis()),
+        (1000..6000).contains(&begun.elapsed().as_millis()),
         "{:?}",
         begun.elapsed()
     );

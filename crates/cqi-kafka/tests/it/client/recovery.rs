@@ -44,7 +44,7 @@ async fn leaders_are_followed_when_a_broker_dies_or_freezes() {
     let begun = Instant::now();
     client.check().await.unwrap();
     let checked = begun.elapsed();
-    assert!(checked < Duration::from_secs(5), "{checked:?}");
+    assert!(checked < Duration::from_secs(8), "{checked:?}");
     assert_eq!(ask(&client).await.unwrap(), 6);
     println!(
         "check {checked:?}, offsets {:?} after a leader was frozen",

@@ -51,7 +51,7 @@ async fn walk(api: Api, reply: fn(i16) -> Reply) {
         let (begun, asked) = (Instant::now(), kafka.count(api));
         let error = ask(&client, api).await.unwrap_err();
         let (took, asked) = (begun.elapsed(), kafka.count(api) - asked);
-        assert!(took < LIMIT * 10, "{code} took {took:?}: {error:#}");
+        assert!(took < LIMIT * 30, "{code} took {took:?}: {error:#}");
         // Some questions are the client's own, which keeps what is followed fresh.
         assert!(asked < 20, "{code}: {asked} requests: {error:#}");
         let kind = error.kind();
@@ -128,11 +128,11 @@ async fn another_broker_is_asked_when_one_is_broken() {
                 .unwrap();
             kafka.next(api, reply);
             let begun = Instant::now();
-            let client = Client::connect(settings([kafka.bootstrap()], 5000)).await;
+            let client = Client::connect(settings([kafka.bootstrap()], 20_000)).await;
             let took = begun.elapsed();
             let client = client.unwrap_or_else(|error| panic!("{api:?} {reply:?}: {error:#}"));
             assert!(
-                took < Duration::from_secs(3),
+                took < Duration::from_secs(8),
                 "{api:?} {reply:?} took {took:?}"
             );
             // On the connection that there is, and on a new one.
@@ -143,7 +143,7 @@ async fn another_broker_is_asked_when_one_is_broken() {
                 outcome.unwrap_or_else(|error| panic!("{api:?} {reply:?}: {error:#}"));
             }
             assert!(
-                took < Duration::from_secs(4),
+                took < Duration::from_secs(8),
                 "{api:?} {reply:?} took {took:?}"
             );
         }
@@ -169,7 +169,7 @@ async fn brokers_that_are_all_broken_are_not_hammered() {
                 let (check, partitions) = tokio::join!(client.check(), client.partitions("t"));
                 assert!(check.is_err() && partitions.is_err(), "{api:?} {reply:?}");
                 assert!(
-                    asked.elapsed() < Duration::from_secs(3),
+                    asked.elapsed() < Duration::from_secs(8),
                     "{api:?} {reply:?}"
                 );
             }
