@@ -264,7 +264,6 @@ impl Requests {
             }
             tracing::debug!(broker = %self.broker, reason = why.reason(), "connection closed");
             self.closed.send_replace(Some(why.clone()));
-            self.slots.close();
             state.frames.clear();
             std::mem::take(&mut state.waiting)
         };
