@@ -127,8 +127,11 @@ impl GroupConsumer {
     /// # Errors
     ///
     /// - What one partition or topic suffers from is told once, and the next poll goes on:
-    ///   `Forbidden` for a topic that may not be read, `NotFound` for a position that does not exist
-    ///   where the start position is to fail, `Permanent` for records that cannot be read.
+    ///   `Forbidden` for a topic that may not be read, `NotFound` and `Conflict` for a position that
+    ///   the log has not, or no longer, where the start position is to fail, `Permanent` for records
+    ///   that cannot be read.
+    /// - What no waiting mends is told again and again, and tried again all the same: `Unauthorized`
+    ///   for credentials, `Permanent` for certificates, versions or answers that cannot be read.
     /// - What puts the member out of its group is told by each poll from then on: `Forbidden` for a
     ///   missing permission on the group, `Conflict` where another process took the instance id,
     ///   `InvalidInput` for a session timeout that the broker does not allow, else `Permanent`.

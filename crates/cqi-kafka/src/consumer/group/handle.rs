@@ -84,8 +84,8 @@ impl GroupHandle {
     ///
     /// # Errors
     ///
-    /// `InvalidInput` for a negative offset, `Conflict` where the partition is not assigned,
-    /// `Cancelled` when the consumer was closed or dropped.
+    /// `InvalidInput` for a negative offset and for a partition that is not assigned, `Cancelled`
+    /// when the consumer was closed or dropped.
     pub fn seek(&self, partition: &TopicPartition, offset: i64) -> Result<()> {
         self.fetcher()?.seek(partition, offset)
     }

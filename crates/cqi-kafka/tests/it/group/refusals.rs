@@ -9,7 +9,9 @@ const TOPIC: &str = "orders";
 const GROUP: &str = "billing";
 
 async fn join(kafka: &ScriptedKafka) -> Seat {
-    let client = Client::connect(ClientSettings::new([kafka.bootstrap()]));
+    let mut client = ClientSettings::new([kafka.bootstrap()]);
+    client.metadata_max_age = Duration::from_millis(100);
+    let client = Client::connect(client);
     let mut settings = settings(GROUP);
     settings.member.heartbeat_interval = Duration::from_millis(50);
     settings.member.max_backoff = Duration::from_millis(200);
@@ -184,4 +186,22 @@ async fn a_refused_commit_says_what_to_do_and_the_next_one_succeeds() {
         }
         assert_eq!(kafka.committed(GROUP, TOPIC, 0), Some(4));
     }
+}
+
+#[tokio::test]
+async fn a_topic_keeps_its_partitions_while_brokers_are_not_ready() {
+    let kafka = brokers();
+    let mut seats = joined(&kafka).await;
+    let generation = seats[0].consumer.status().generation;
+    kafka.always(Api::Metadata, Reply::Error(5));
+    let asked = kafka.count(Api::Metadata);
+    until(&mut seats, "asked", |_| {
+        kafka.count(Api::Metadata) > asked + 3
+    })
+    .await;
+    kafka.behave();
+    append(&kafka, 0..1);
+    until(&mut seats, "read", |seats| seen_all(&seats[0].seen, 1)).await;
+    assert!(seats[0].log.is_empty(), "{:?}", seats[0].log);
+    assert_eq!(seats[0].consumer.status().generation, generation);
 }
