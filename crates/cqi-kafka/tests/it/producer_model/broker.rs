@@ -125,7 +125,7 @@ pub(super) struct Partition {
     former: Option<(i32, Replica, usize)>,
     /// What waits for replication.
     waiting: Vec<(AttemptId, usize)>,
-    /// The broker refuses everything with these for a while.
+    /// Of attempts: code and offset.
     pub(super) answers: Vec<(AttemptId, i16, i64)>,
 }
 

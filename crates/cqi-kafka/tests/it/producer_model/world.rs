@@ -5,7 +5,6 @@ use cqi_kafka::TopicPartition;
 use cqi_kafka::producer::sequencer::{
     Attempt, AttemptId, BatchId, Ending, Limits, NewBatch, Outcome, Reason, Sequencer, Written,
 };
-use cqi_kafka::records::Producer;
 
 use super::broker::{Copy, Entry, Partition};
 
@@ -64,7 +63,8 @@ pub(super) struct World {
     numbers: HashMap<(usize, i64, i16, i32), BatchId>,
     ids: i64,
     closed: bool,
-    idle_since: Vec<Duration>,
+    /// Logs or outcomes changed.
+    changed: bool,
     pub(super) broken: Option<String>,
 }
 
@@ -96,7 +96,7 @@ impl World {
             numbers: HashMap::new(),
             ids: 0,
             closed: false,
-            idle_since: vec![Duration::ZERO; count],
+            changed: false,
             broken: None,
         }
     }
@@ -111,6 +111,10 @@ impl World {
     }
 
     pub(super) fn apply(&mut self, step: Step) {
+        self.changed |= matches!(
+            step,
+            Step::Arrive(_) | Step::Refuse(..) | Step::Replicate(_) | Step::Move(..)
+        );
         match step {
             Step::Push(partition, records) => self.push(self.partition(partition), records),
             Step::Send => self.send(),
@@ -322,15 +326,14 @@ impl World {
     /// Takes the outcomes, and checks the promises.
     fn look(&mut self) {
         for finished in self.sequencer.finished() {
+            self.changed = true;
             let id = finished.batch;
             let batch = &mut self.batches[id.0 as usize];
             if let Some(before) = batch.outcome.replace(finished.outcome) {
                 self.breaks(format!("{id:?} ended twice: {before:?}, {finished:?}"));
                 return;
             }
-            let late = self.now > batch.deadline;
-            let idle = &mut self.idle_since[batch.partition];
-            *idle = self.now;
+            let deadline = batch.deadline;
             let expired = matches!(
                 finished.outcome,
                 Outcome::Failed {
@@ -338,10 +341,12 @@ impl World {
                     ..
                 }
             );
-            if expired && self.now < batch.deadline {
+            if expired && self.now < deadline {
                 self.breaks(format!("{id:?} expired early"));
             }
-            let _ = late;
+        }
+        if !std::mem::take(&mut self.changed) {
+            return;
         }
         for at in 0..self.partitions.len() {
             if let Err(text) = self.look_at(at) {
@@ -354,9 +359,9 @@ impl World {
         let partition = &self.partitions[at];
         let log = &partition.replica.log;
         let mut last: Option<Entry> = None;
-        let mut places = HashMap::new();
+        let mut places = vec![None; self.batches.len()];
         for (offset, entry) in log.iter().enumerate() {
-            if places.insert(entry.batch, offset).is_some() {
+            if places[entry.batch.0 as usize].replace(offset).is_some() {
                 return Err(format!("{:?} is there twice: {log:?}", entry.batch));
             }
             // Another producer id shuts out no late copies of the one before.
@@ -372,13 +377,13 @@ impl World {
             if batch.partition != at {
                 continue;
             }
-            let place = places.get(&BatchId(n as u64));
+            let place = places[n];
             match batch.outcome {
                 Some(Outcome::Delivered { offset, .. }) => {
-                    let Some(place) = place.filter(|place| **place < partition.committed) else {
+                    let Some(place) = place.filter(|place| *place < partition.committed) else {
                         return Err(format!("batch {n} is acknowledged and not committed"));
                     };
-                    if offset.is_some_and(|offset| offset != *place as i64) {
+                    if offset.is_some_and(|offset| offset != place as i64) {
                         return Err(format!("batch {n} is at {place}, not {offset:?}"));
                     }
                     if delivered > Some(place) {
@@ -401,8 +406,8 @@ impl World {
     /// From here on all goes well: everything must end, soon.
     pub(super) fn calm(&mut self) -> Result<(), String> {
         let from = self.now;
+        let open: Vec<_> = self.batches.iter().map(|b| b.outcome.is_none()).collect();
         for n in 0..5000 {
-            let before = self.now;
             self.apply(Step::Identify);
             for partition in 0..self.plan.partitions {
                 self.apply(Step::Learn(partition));
@@ -415,12 +420,19 @@ impl World {
                 self.apply(Step::Replicate(partition));
             }
             self.apply(Step::Answer(0));
-            let quiet =
-                self.copies.is_empty() && self.partitions.iter().all(|p| p.answers.is_empty());
+            self.apply(Step::Send);
+            let quiet = self.copies.is_empty()
+                && !self.sequencer.wants_identity()
+                && self.partitions.iter().all(|p| p.answers.is_empty());
             if quiet {
                 // Those whose copies or answers were lost.
-                self.apply(Step::Break(0));
-                if let Some(at) = self.sequencer.deadline(self.now) {
+                while !self.outstanding.is_empty() {
+                    self.apply(Step::Break(0));
+                }
+                self.apply(Step::Send);
+                if self.copies.is_empty()
+                    && let Some(at) = self.sequencer.deadline(self.now)
+                {
                     let wait = at.saturating_sub(self.now).as_millis() + 1;
                     self.apply(Step::Advance(wait as u16));
                 }
@@ -429,20 +441,40 @@ impl World {
                 return Err(text);
             }
             let done = self.batches.iter().all(|batch| batch.outcome.is_some());
-            if done && quiet {
+            if done && quiet && self.copies.is_empty() {
                 let took = self.now - from;
                 return match took < Duration::from_secs(60) {
-                    true => Ok(()),
+                    true => self.needless(from, &open),
                     false => Err(format!("it took {took:?} after {n} steps")),
                 };
             }
-            let _ = before;
         }
         let open = self.batches.iter().position(|b| b.outcome.is_none());
         Err(format!("batch {open:?} never ends: {:?}", self.sequencer))
     }
 
-    /// Which share of the batches that were told apart had which end.
+    /// Batches that had time left when calm came are delivered, where none was given up before.
+    fn needless(&self, from: Duration, open: &[bool]) -> Result<(), String> {
+        let mut needless = vec![None; self.partitions.len()];
+        let mut excused = vec![false; self.partitions.len()];
+        for (n, batch) in self.batches.iter().enumerate() {
+            if let Some(Outcome::Failed { reason, .. }) = batch.outcome {
+                let expired = matches!(reason, Reason::Expired(_)) && open[n];
+                if expired && batch.deadline > from + Duration::from_secs(5) {
+                    needless[batch.partition] = Some(n);
+                } else {
+                    excused[batch.partition] = true;
+                }
+            }
+        }
+        let mut needless = needless.iter().zip(excused);
+        match needless.find(|(n, excused)| n.is_some() && !excused) {
+            Some((n, _)) => Err(format!("batch {n:?} expired needlessly")),
+            None => Ok(()),
+        }
+    }
+
+    /// Counts the batches by their ends.
     pub(super) fn tally(&self, counts: &mut BTreeMap<&'static str, usize>) {
         for batch in &self.batches {
             let what = match batch.outcome {
@@ -458,13 +490,5 @@ impl World {
             };
             *counts.entry(what).or_default() += 1;
         }
-    }
-}
-
-pub(super) fn producer(id: i64, epoch: i16, base_sequence: i32) -> Producer {
-    Producer {
-        id,
-        epoch,
-        base_sequence,
     }
 }
