@@ -7,7 +7,7 @@ use cqi_errors::{Error, Kind, Result};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::dial::{Dial, closed_error};
+use super::dial::{Dial, Readiness, closed_error};
 use super::settings::ClientSettings;
 use crate::connection::{ConnectionSettings, Host};
 use crate::wire::Api;
@@ -130,14 +130,13 @@ impl Control {
         Ok(Arc::clone(dial))
     }
 
-    /// Who answered last first, then those with a connection.
+    /// Who answers soonest first, as it seems.
     fn in_order(&self, mut hosts: Vec<Host>) -> Vec<Host> {
         let state = self.lock();
-        let open = |host: &Host| state.dials.get(host).is_some_and(|dial| dial.is_open());
-        hosts.sort_by_key(|host| match host {
-            host if !open(host) => 2,
-            host if state.preferred.as_ref() != Some(host) => 1,
-            _ => 0,
+        hosts.sort_by_cached_key(|host| {
+            let dial = state.dials.get(host);
+            let readiness = dial.map_or(Readiness::Ready, |dial| dial.readiness());
+            (readiness, state.preferred.as_ref() != Some(host))
         });
         hosts
     }

@@ -19,6 +19,16 @@ pub(super) struct Dial {
     closed: watch::Sender<bool>,
 }
 
+/// How soon there will be a connection, the best first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Readiness {
+    Open,
+    /// It can be opened.
+    Ready,
+    /// It is being opened, or failed lately.
+    Paused,
+}
+
 #[derive(Debug)]
 struct Slot {
     connection: Option<Connection>,
@@ -102,11 +112,15 @@ impl Dial {
         }
     }
 
-    /// Whether there is a connection, as far as can be said without waiting.
-    pub(super) fn is_open(&self) -> bool {
-        self.slot
-            .try_lock()
-            .is_ok_and(|slot| slot.connection.as_ref().is_some_and(Connection::is_open))
+    /// What a caller has to wait for, as far as can be said without waiting.
+    pub(super) fn readiness(&self) -> Readiness {
+        match self.slot.try_lock() {
+            Ok(slot) if slot.connection.as_ref().is_some_and(Connection::is_open) => {
+                Readiness::Open
+            }
+            Ok(slot) if slot.next <= Instant::now() => Readiness::Ready,
+            _ => Readiness::Paused,
+        }
     }
 }
 

@@ -239,20 +239,21 @@ mod tests {
 
     #[test]
     fn a_duration_out_of_range_is_named_with_what_is_allowed() {
-        let change: [(&str, fn(&mut ClientSettings)); 7] = [
+        type Change = fn(&mut ClientSettings);
+        let change: [(&str, Change); 7] = [
             ("connection.connect_timeout", |s| {
                 s.connection.connect_timeout = Duration::MAX;
             }),
             ("request_timeout", |s| s.request_timeout = Duration::ZERO),
             ("metadata_max_age", |s| s.metadata_max_age = DAY * 2),
             ("reconnect_backoff", |s| {
-                s.reconnect_backoff = Duration::ZERO
+                s.reconnect_backoff = Duration::ZERO;
             }),
             ("reconnect_backoff_max", |s| {
                 s.reconnect_backoff_max = Duration::from_millis(49);
             }),
             ("retry_backoff", |s| {
-                s.retry_backoff = Duration::from_nanos(1)
+                s.retry_backoff = Duration::from_nanos(1);
             }),
             ("retry_backoff_max", |s| s.retry_backoff_max = Duration::MAX),
         ];

@@ -228,4 +228,8 @@ async fn a_connection_that_broke_has_the_cluster_asked() {
         .await
         .unwrap_err();
     assert!(refreshes() > before);
+    proxy.refuse();
+    let before = refreshes();
+    client.link(1).send(&question, LONG).await.unwrap_err();
+    assert!(refreshes() > before, "one that was never open");
 }
