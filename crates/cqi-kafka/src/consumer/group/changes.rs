@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use cqi_errors::Error;
 
 use crate::TopicPartition;
-use crate::membership::{Change, Offset, RevocationId};
+use crate::membership::{Change, CommitError, Offset, RevocationId};
 
 /// What the caller has yet to hear, in the order in which it hears it.
 ///
@@ -13,6 +13,8 @@ pub(super) struct Changes {
     /// What the caller believes to own.
     told: BTreeSet<TopicPartition>,
     lost: BTreeSet<TopicPartition>,
+    /// How often all was lost.
+    losses: u64,
     assigned: Option<BTreeSet<TopicPartition>>,
     positions: Vec<(TopicPartition, Option<Offset>)>,
     revoked: Option<(RevocationId, BTreeSet<TopicPartition>)>,
@@ -81,6 +83,28 @@ impl Changes {
         true
     }
 
+    pub(super) const fn losses(&self) -> u64 {
+        self.losses
+    }
+
+    /// Whether the caller owned these when that much had been lost, and does still: what came back
+    /// since, be it the same partition, is other work, of which it has not heard.
+    pub(super) fn check<'p>(
+        &self,
+        partitions: impl IntoIterator<Item = &'p TopicPartition>,
+        losses: u64,
+    ) -> Result<(), CommitError> {
+        for partition in partitions {
+            if self.losses != losses || self.lost.contains(partition) {
+                return Err(CommitError::Lost);
+            }
+            if !self.told.contains(partition) {
+                return Err(CommitError::NotOwned(partition.clone()));
+            }
+        }
+        Ok(())
+    }
+
     /// Whether the caller holds partitions that it is to give back.
     pub(super) const fn is_finishing(&self) -> bool {
         self.finishing.is_some()
@@ -88,6 +112,7 @@ impl Changes {
 
     /// A member loses all it has, and with it what it was about to hear.
     fn lose(&mut self, partitions: BTreeSet<TopicPartition>) {
+        self.losses += 1;
         self.positions
             .retain(|(partition, _)| !partitions.contains(partition));
         if let Some(assigned) = self.assigned.take() {
@@ -189,5 +214,27 @@ mod tests {
         assert!(changes.done(RevocationId(2)));
         changes.add(Change::Lost(set(0..1)));
         assert!(told(&mut changes).is_empty(), "it was given back");
+    }
+
+    #[test]
+    fn what_came_back_unheard_of_is_not_committed() {
+        let mut changes = Changes::default();
+        changes.add(Change::Assigned(set(0..2)));
+        let unheard = Err(CommitError::NotOwned(TopicPartition::new("t", 0)));
+        assert_eq!(changes.check(&set(0..2), 0), unheard);
+        told(&mut changes);
+        assert_eq!(changes.check(&set(0..2), 0), Ok(()));
+        let before = changes.losses();
+        changes.add(Change::Lost(set(0..2)));
+        changes.add(Change::Assigned(set(0..1)));
+        assert_eq!(changes.check(&set(0..1), before), Err(CommitError::Lost));
+        let now = changes.losses();
+        assert_eq!(changes.check(&set(0..1), now), Err(CommitError::Lost));
+        assert!(matches!(changes.next(), Some(Step::Lost(_))));
+        assert_eq!(changes.check(&set(0..1), now), unheard);
+        told(&mut changes);
+        assert_eq!(changes.check(&set(0..1), before), Err(CommitError::Lost));
+        assert_eq!(changes.check(&set(0..1), now), Ok(()));
+        assert_eq!(changes.check(&set(0..0), before), Ok(()));
     }
 }

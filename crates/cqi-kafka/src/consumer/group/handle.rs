@@ -28,6 +28,8 @@ pub struct GroupHandle {
 #[derive(Debug)]
 pub(super) struct Commit {
     pub(super) offsets: BTreeMap<TopicPartition, Offset>,
+    /// How often all had been lost when this was asked for.
+    pub(super) losses: u64,
     pub(super) outcome: oneshot::Sender<Result<(), CommitError>>,
 }
 
@@ -59,7 +61,12 @@ impl GroupHandle {
         offsets: BTreeMap<TopicPartition, Offset>,
     ) -> Option<Result<(), CommitError>> {
         let (outcome, told) = oneshot::channel();
-        self.commits.send(Commit { offsets, outcome }).await.ok()?;
+        let commit = Commit {
+            offsets,
+            losses: self.shared.losses(),
+            outcome,
+        };
+        self.commits.send(commit).await.ok()?;
         told.await.ok()
     }
 

@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 use super::changes::{Changes, Step};
 use super::error::{Refusal, closed, ended};
 use crate::TopicPartition;
-use crate::membership::{Change, Membership, Offset, RevocationId};
+use crate::membership::{Change, CommitError, Membership, Offset, RevocationId};
 
 /// What a group's task and its caller tell each other: the latest of each thing, so that neither
 /// waits for the other and nothing piles up.
@@ -129,6 +129,20 @@ impl Shared {
         if asleep && state.wishes.alive {
             self.task.notify_one();
         }
+    }
+
+    /// How often the caller's partitions were lost so far.
+    pub(super) fn losses(&self) -> u64 {
+        self.lock().changes.losses()
+    }
+
+    /// Whether the caller may commit these, as things stood when it asked.
+    pub(super) fn may_commit<'p>(
+        &self,
+        partitions: impl IntoIterator<Item = &'p TopicPartition>,
+        losses: u64,
+    ) -> Result<(), CommitError> {
+        self.lock().changes.check(partitions, losses)
     }
 
     pub(super) fn change(&self, change: Change) {

@@ -142,6 +142,12 @@ impl GroupTask {
         if commit.outcome.is_closed() {
             return;
         }
+        let allowed = self.shared.may_commit(commit.offsets.keys(), commit.losses);
+        if allowed.is_err() {
+            // Nobody waits any more: that is fine.
+            let _ = commit.outcome.send(allowed);
+            return;
+        }
         self.committing = Some(commit.outcome);
         let offsets = commit.offsets;
         self.handle(Event::Commit { id: 0, offsets });
