@@ -62,8 +62,10 @@ impl Session {
             spoken,
             sasl: &self.sasl,
         };
+        // The broker counts from before its answer came.
+        let began = Instant::now();
         let lifetime = exchange.run().await?;
-        *self.renew_at() = (!lifetime.is_zero()).then(|| Instant::now() + most(lifetime));
+        *self.renew_at() = (!lifetime.is_zero()).then(|| began + most(lifetime));
         Ok(())
     }
 
