@@ -170,7 +170,12 @@ impl Lane {
             self.give_up(at, Reason::Expired(code), finished);
             self.settle();
         }
-        while let Some(batch) = self.queue.pop_front_if(|batch| batch.new.deadline <= now) {
+        while self
+            .queue
+            .front()
+            .is_some_and(|batch| batch.new.deadline <= now)
+            && let Some(batch) = self.queue.pop_front()
+        {
             finished.push(batch.failed(Reason::Expired(batch.last_code), Written::No));
         }
     }
