@@ -1,6 +1,7 @@
 //! The broker that all use, and what is in it.
 
 use std::fmt;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use cqi_testkit::Kafka;
 use futures_util::future::join_all;
@@ -103,9 +104,14 @@ pub fn record(size: usize, number: usize) -> Record {
         key: Some(key(number)),
         value: Some(value(size, number)),
         headers: Default::default(),
-        timestamp: chrono::DateTime::from_timestamp_millis(1_767_225_600_000 + number as i64)
-            .expect("a time"),
+        timestamp: chrono::DateTime::from_timestamp_millis(now()).expect("a time"),
     }
+}
+
+/// Returns the time in milliseconds since 1970.
+pub fn now() -> i64 {
+    let time = SystemTime::now().duration_since(UNIX_EPOCH);
+    time.expect("after 1970").as_millis() as i64
 }
 
 pub async fn connect(kafka: &Kafka) -> Client {

@@ -92,7 +92,7 @@ pub fn age(value: &[u8], epoch: Instant) -> f64 {
 }
 
 fn theirs(kafka: &Kafka, topic: &str) -> Latency {
-    let consumer: BaseConsumer = settings(kafka)
+    let consumer: BaseConsumer = settings(&kafka.bootstrap(), &kafka.unique("rdkafka"))
         .set("auto.offset.reset", "latest")
         .create()
         .expect("a consumer");

@@ -8,16 +8,23 @@ mod broker;
 mod fetch;
 mod latency;
 mod measure;
+mod memory;
 mod ours;
 mod produce;
 
 #[tokio::main(worker_threads = 2)]
 async fn main() {
-    let parts: Vec<_> = std::env::args()
-        .skip(1)
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [memory::CHILD, client, bootstrap, topic] =
+        arguments.iter().map(String::as_str).collect::<Vec<_>>()[..]
+    {
+        return memory::run(client, bootstrap, topic).await;
+    }
+    let parts: Vec<_> = arguments
+        .iter()
         .filter(|part| !part.starts_with('-'))
         .collect();
-    let wants = |part: &str| parts.is_empty() || parts.iter().any(|wanted| wanted == part);
+    let wants = |part: &str| parts.is_empty() || parts.iter().any(|wanted| *wanted == part);
     if wants("assign") {
         assign::measure();
     }
@@ -30,5 +37,8 @@ async fn main() {
     }
     if wants("produce") {
         produce::compare(&kafka).await;
+    }
+    if wants("memory") {
+        memory::compare(&kafka).await;
     }
 }

@@ -1,30 +1,38 @@
 //! CQI's side of each comparison.
 
-use std::time::Duration;
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
-use cqi_kafka::{Client, ClientSettings, Event, GroupConsumer, GroupSettings, StartPosition};
+use cqi_kafka::producer::{Delivery, Producer, ProducerSettings};
+use cqi_kafka::records::{BatchBuilder, BatchOptions, NewRecord, Pushed};
+use cqi_kafka::{
+    Client, ClientSettings, Event, GroupConsumer, GroupSettings, StartPosition, TopicPartition,
+};
 use cqi_testkit::Kafka;
+use tokio::runtime::Handle;
 
-use crate::broker::Shape;
-use crate::latency::Latency;
-use crate::measure::{Meter, Round};
+use crate::broker::{self, BATCH, Shape};
+use crate::latency::{self, Latency, RECORDS, SIZE};
+use crate::measure::{Meter, Round, cpu_time};
+use crate::memory::{Growth, NAP};
+use crate::produce::IN_FLIGHT;
 
 const SILENCE: Duration = Duration::from_secs(30);
 
-pub async fn connect(kafka: &Kafka) -> Client {
-    let settings = ClientSettings::new([kafka.bootstrap()]);
+async fn connect(bootstrap: &str) -> Client {
+    let settings = ClientSettings::new([bootstrap]);
     Client::connect(settings).await.expect("a client")
 }
 
-fn join(kafka: &Kafka, client: &Client, topic: &str) -> GroupConsumer {
-    let mut settings = GroupSettings::new(kafka.unique("cqi"));
-    settings.fetch.start = StartPosition::Earliest;
+fn join(client: &Client, group: String, topic: &str, start: StartPosition) -> GroupConsumer {
+    let mut settings = GroupSettings::new(group);
+    settings.fetch.start = start;
     GroupConsumer::join(client, settings, [topic]).expect("settings")
 }
 
 pub async fn fetch(kafka: &Kafka, topic: &str, records: usize) -> Round {
-    let client = connect(kafka).await;
-    let mut consumer = join(kafka, &client, topic);
+    let client = connect(&kafka.bootstrap()).await;
+    let mut consumer = join(&client, kafka.unique("cqi"), topic, StartPosition::Earliest);
     let mut meter = Meter::new(records);
     while !meter.is_done() {
         let event = consumer.poll(SILENCE).await.expect("no error");
@@ -39,13 +47,105 @@ pub async fn fetch(kafka: &Kafka, topic: &str, records: usize) -> Round {
     round
 }
 
-pub async fn produce(_kafka: &Kafka, _topic: &str, _shape: Shape) -> Round {
-    Round {
-        rate: 1.0,
-        cpu: 1.0,
+/// Has its batches made here and sent by the producer's tasks; waits for the oldest of a few dozen.
+pub async fn produce(kafka: &Kafka, topic: &str, shape: Shape) -> Round {
+    let client = connect(&kafka.bootstrap()).await;
+    let producer = Producer::start(&client, ProducerSettings::new()).expect("settings");
+    let partitions: Vec<_> = (0..shape.partitions)
+        .map(|n| TopicPartition::new(topic, n))
+        .collect();
+    let time = broker::now();
+    let mut deliveries = VecDeque::new();
+    let (started, cpu) = (Instant::now(), cpu_time());
+    let mut batch = BatchBuilder::new(BatchOptions::default());
+    for (number, partition) in shape.records() {
+        let (key, value) = (broker::key(number), broker::value(shape.size, number));
+        let record = NewRecord {
+            key: Some(&key),
+            value: Some(&value),
+            ..NewRecord::at(time)
+        };
+        if batch.push(&record).expect("a record") == Pushed::Full {
+            panic!("a batch of {BATCH} records fits");
+        }
+        if batch.len() == BATCH {
+            let full = std::mem::replace(&mut batch, BatchBuilder::new(BatchOptions::default()));
+            let delivery = producer.send(&partitions[partition as usize], full).await;
+            deliveries.push_back(delivery.expect("taken"));
+        }
+        if deliveries.len() > IN_FLIGHT * 4 {
+            deliveries.pop_front().expect("one").await.expect("written");
+        }
     }
+    for delivery in deliveries {
+        delivery.await.expect("written");
+    }
+    let round = Round::of(shape.records, started.elapsed(), cpu_time() - cpu);
+    producer.close(SILENCE).await;
+    round
 }
 
-pub async fn latency(_kafka: &Kafka, _topic: &str) -> Latency {
-    Latency::of(&vec![1.0; crate::latency::RECORDS])
+pub async fn latency(kafka: &Kafka, topic: &str) -> Latency {
+    let client = connect(&kafka.bootstrap()).await;
+    let mut consumer = join(&client, kafka.unique("cqi"), topic, StartPosition::Latest);
+    let producer = Producer::start(&client, ProducerSettings::new()).expect("settings");
+    let partition = TopicPartition::new(topic, 0);
+    // Records reach a group that begins with the latest only once it has begun.
+    let deadline = Instant::now() + SILENCE;
+    loop {
+        assert!(Instant::now() < deadline, "no record within {SILENCE:?}");
+        send(&producer, &partition, b"hello")
+            .await
+            .await
+            .expect("written");
+        let event = consumer
+            .poll(Duration::from_millis(100))
+            .await
+            .expect("no error");
+        if matches!(event, Some(Event::Records(_))) {
+            break;
+        }
+    }
+    let epoch = Instant::now();
+    let runtime = Handle::current();
+    let sender = latency::pace(
+        move |value| drop(runtime.block_on(send(&producer, &partition, value))),
+        epoch,
+    );
+    let mut times = Vec::with_capacity(RECORDS);
+    while times.len() < RECORDS {
+        let event = consumer.poll(SILENCE).await.expect("no error");
+        if let Event::Records(records) = event.expect("records in time") {
+            let values = records.iter().filter_map(|record| record.value());
+            let values = values.filter(|value| value.len() == SIZE);
+            times.extend(values.map(|value| latency::age(value, epoch)));
+        }
+    }
+    tokio::task::block_in_place(|| sender.join()).expect("no panic");
+    consumer.close().await.expect("closed");
+    Latency::of(&times)
+}
+
+/// Returns by how many MiB this process has grown at most.
+pub async fn slow(bootstrap: &str, topic: &str) -> f64 {
+    let client = connect(bootstrap).await;
+    let mut growth = Growth::new();
+    let group = "slow-cqi".to_owned();
+    let mut consumer = join(&client, group, topic, StartPosition::Earliest);
+    while growth.goes_on() {
+        consumer.poll(NAP).await.expect("no error");
+        tokio::time::sleep(NAP).await;
+    }
+    consumer.close().await.expect("closed");
+    growth.most()
+}
+
+async fn send(producer: &Producer, partition: &TopicPartition, value: &[u8]) -> Delivery {
+    let mut batch = BatchBuilder::new(BatchOptions::default());
+    let record = NewRecord {
+        value: Some(value),
+        ..NewRecord::at(broker::now())
+    };
+    assert!(matches!(batch.push(&record), Ok(Pushed::At(0))));
+    producer.send(partition, batch).await.expect("taken")
 }

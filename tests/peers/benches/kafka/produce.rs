@@ -69,6 +69,7 @@ fn batches(kafka: &Kafka, topic: &str, shape: Shape, idempotent: bool) -> Round 
         .set("linger.ms", "5")
         .set("batch.num.messages", BATCH.to_string())
         .set("batch.size", "2000000")
+        .set("message.max.bytes", "2000000")
         .set(
             "max.in.flight.requests.per.connection",
             IN_FLIGHT.to_string(),

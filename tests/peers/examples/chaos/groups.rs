@@ -6,21 +6,14 @@ use std::time::{Duration, Instant};
 
 use cqi_testkit::Kafka;
 
-use crate::load::{Load, Written};
+use crate::load::{Load, Outcome};
 use crate::members::{Kind, Member, Place, SESSION, Starter};
 use crate::ownership::{End, Story};
 use crate::report::{Report, seconds};
 
 const PARTITIONS: i32 = 12;
 const RATE: u32 = 1000;
-const MEMBERS: [Kind; 6] = [
-    Kind::Ours,
-    Kind::Librdkafka,
-    Kind::Java,
-    Kind::Ours,
-    Kind::Librdkafka,
-    Kind::Java,
-];
+const MEMBERS: usize = 6;
 /// So many are always left alone.
 const SPARED: usize = 2;
 /// How long all may take to have handled what was written, once the world is calm.
@@ -34,7 +27,14 @@ enum Seat {
     Empty(Instant),
 }
 
-pub async fn run(version: &str, assignor: &str, time: Duration, seed: u64) -> Report {
+pub async fn run(
+    version: &str,
+    assignor: &str,
+    kinds: &[Kind],
+    time: Duration,
+    seed: u64,
+) -> Report {
+    let kinds: Vec<Kind> = kinds.iter().copied().cycle().take(MEMBERS).collect();
     let mut random = fastrand::Rng::with_seed(seed);
     let kafka = Kafka::builder()
         .version(version)
@@ -51,10 +51,10 @@ pub async fn run(version: &str, assignor: &str, time: Duration, seed: u64) -> Re
     let folder = std::env::temp_dir().join(kafka.unique("cqi-chaos"));
     std::fs::create_dir(&folder).expect("a folder");
     let mut starter = Starter::new(&kafka, place, &folder);
-    let mut load = Load::start(&kafka.bootstrap(), &topic, PARTITIONS, RATE);
+    let load = Load::start(&kafka.bootstrap(), &topic, PARTITIONS, RATE);
     let began = crate::journal::now();
     let mut past = Vec::new();
-    let mut seats: Vec<Seat> = MEMBERS
+    let mut seats: Vec<Seat> = kinds
         .iter()
         .map(|&kind| Seat::Runs(starter.start(kind)))
         .collect();
@@ -65,7 +65,7 @@ pub async fn run(version: &str, assignor: &str, time: Duration, seed: u64) -> Re
     let mut next = Instant::now() + Duration::from_secs(5);
     while Instant::now() < end {
         tokio::time::sleep(Duration::from_millis(50)).await;
-        for (seat, kind) in seats.iter_mut().zip(MEMBERS) {
+        for (seat, kind) in seats.iter_mut().zip(kinds.iter().copied()) {
             recover(seat, kind, &mut starter, &mut report, &mut past, false);
         }
         if Instant::now() < next {
@@ -87,11 +87,11 @@ pub async fn run(version: &str, assignor: &str, time: Duration, seed: u64) -> Re
         *deeds.entry(deed).or_default() += 1;
     }
     // All come back, and handle the rest.
-    for (seat, kind) in seats.iter_mut().zip(MEMBERS) {
+    for (seat, kind) in seats.iter_mut().zip(kinds.iter().copied()) {
         recover(seat, kind, &mut starter, &mut report, &mut past, true);
     }
     let ended = crate::journal::now();
-    let written = load.stop();
+    let written = load.stop().await;
     let mut members: Vec<Member> = past;
     let calm = Instant::now();
     let in_seats = seats.into_iter().filter_map(|seat| match seat {
@@ -196,7 +196,7 @@ fn random_time(random: &mut fastrand::Rng, millis: std::ops::Range<u64>) -> Dura
     Duration::from_millis(random.u64(millis))
 }
 
-pub fn unhandled(members: &[Member], written: &Written) -> Vec<u64> {
+pub fn unhandled(members: &[Member], written: &Outcome) -> Vec<u64> {
     let handled: BTreeSet<u64> = Story::of(members)
         .handled
         .iter()
@@ -207,7 +207,7 @@ pub fn unhandled(members: &[Member], written: &Written) -> Vec<u64> {
 }
 
 /// Says whether all came, how often, and whether each partition had one owner.
-pub fn judge(report: &mut Report, story: &Story, written: &Written, unhandled: &[u64]) {
+pub fn judge(report: &mut Report, story: &Story, written: &Outcome, unhandled: &[u64]) {
     if !unhandled.is_empty() {
         let some: Vec<_> = unhandled.iter().take(10).collect();
         report.wrong(format!(
@@ -225,12 +225,11 @@ pub fn judge(report: &mut Report, story: &Story, written: &Written, unhandled: &
         }
     }
     for acked in &written.acked {
-        let place = (acked.partition, acked.offset);
-        if places
-            .get(&place)
-            .is_some_and(|value| *value != acked.value)
-        {
-            report.wrong(format!("{acked:?}, where {} was read", places[&place]));
+        let place = acked
+            .offset
+            .and_then(|offset| places.get(&(acked.partition, offset)));
+        if place.is_some_and(|value| *value != acked.value) {
+            report.wrong(format!("{acked:?}, where {place:?} was read"));
         }
     }
     let again = story.handled.len() - times.len();
@@ -241,6 +240,9 @@ pub fn judge(report: &mut Report, story: &Story, written: &Written, unhandled: &
         times.len(),
         again as f64 * 100.0 / times.len().max(1) as f64,
     ));
+    if let Some((value, known, why)) = written.failed.first() {
+        report.wrong(format!("{value} was not acknowledged ({known:?}): {why}"));
+    }
     report.say(format!("{} ownerships", story.spans.len()));
     for (first, second, time) in story.overlaps() {
         let text = format!(

@@ -1,6 +1,6 @@
 //! What happens to groups and producers while members and brokers die, freeze and come back:
-//! `cargo xtask chaos`, with the names of parts to run some only, and
-//! `--minutes 5 --version 3.9.2 --seed 1`.
+//! `cargo xtask chaos`, with the names of parts to run some only, the kinds of members
+//! (`cqi`, `librdkafka`, `java`) and `--minutes 5 --version 3.9.2 --seed 1`.
 
 mod brokers;
 mod groups;
@@ -32,6 +32,15 @@ fn main() -> ExitCode {
         || fastrand::u64(..1000),
         |text| text.parse().expect("a number"),
     );
+    let kinds: Vec<_> = arguments
+        .iter()
+        .filter_map(|word| members::Kind::named(word))
+        .collect();
+    let kinds = if kinds.is_empty() {
+        members::Kind::ALL.to_vec()
+    } else {
+        kinds
+    };
     let parts: Vec<_> = PARTS
         .into_iter()
         .filter(|part| arguments.iter().any(|word| word == part))
@@ -48,7 +57,7 @@ fn main() -> ExitCode {
         let report = match part {
             "brokers" => runtime.block_on(brokers::run(&version)),
             "coordinator" => runtime.block_on(brokers::without_coordinator(&version)),
-            assignor => runtime.block_on(groups::run(&version, assignor, time, seed)),
+            assignor => runtime.block_on(groups::run(&version, assignor, &kinds, time, seed)),
         };
         well &= report.print();
     }

@@ -37,7 +37,11 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 3] = [Self::Ours, Self::Librdkafka, Self::Java];
+    pub const ALL: [Self; 3] = [Self::Ours, Self::Librdkafka, Self::Java];
+
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.to_string() == name)
+    }
 }
 
 impl fmt::Display for Kind {
@@ -74,10 +78,7 @@ pub fn run(arguments: &[String]) {
         group: group.clone(),
         assignor: assignor.clone(),
     };
-    match Kind::ALL
-        .into_iter()
-        .find(|known| known.to_string() == *kind)
-    {
+    match Kind::named(kind) {
         Some(Kind::Ours) => ours::run(&place),
         Some(Kind::Librdkafka) => librdkafka::run(&place),
         _ => panic!("no member of the kind {kind}"),
@@ -168,13 +169,18 @@ impl Starter {
     }
 }
 
-/// Reads program and jars off the command line of the broker.
+/// Reads program and jars off the command line of the broker; the compiler wants each jar by its name.
 fn java(kafka: &Kafka) -> (String, String) {
     let process = kafka.brokers()[0].process_id().expect("a broker");
     let line = fs::read_to_string(format!("/proc/{process}/cmdline")).expect("its command line");
     let words: Vec<&str> = line.split('\0').collect();
     let at = words.iter().position(|word| *word == "-cp").expect("jars");
-    (words[0].to_owned(), words[at + 1].to_owned())
+    let folder = words[at + 1].trim_end_matches('*');
+    let jars = fs::read_dir(folder).expect("a folder of jars").map(|jar| {
+        let path = jar.expect("a jar").path();
+        path.display().to_string()
+    });
+    (words[0].to_owned(), jars.collect::<Vec<_>>().join(":"))
 }
 
 /// What happened to a member from outside.

@@ -53,7 +53,7 @@ async fn consume(place: &Place) {
     while !ENDS.load(Ordering::Relaxed) {
         tokio::select! {
             biased;
-            outcome = done(&mut member.commit) => member.committed(outcome),
+            outcome = done(&mut member.commit) => drop(member.committed(outcome)),
             event = consumer.poll(Duration::from_millis(200)) => match event {
                 Ok(Some(event)) => member.on(event).await,
                 Ok(None) => {}
@@ -61,8 +61,9 @@ async fn consume(place: &Place) {
                     member.journal.failed("poll", error);
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
-            }
+            },
         }
+        member.begin();
     }
     member.finish().await;
     member.journal.revoked(numbers(&consumer.status().owned));
@@ -71,12 +72,13 @@ async fn consume(place: &Place) {
     }
 }
 
-type Commit = BoxFuture<'static, Result<()>>;
+type Outcome = (Result<()>, BTreeMap<TopicPartition, Offset>);
+type Commit = BoxFuture<'static, Outcome>;
 
 struct Member {
     journal: Journal,
     handle: GroupHandle,
-    /// What waits to be committed.
+    /// What is not yet committed.
     handled: BTreeMap<TopicPartition, Offset>,
     /// One at a time, while records are handled.
     commit: Option<Commit>,
@@ -93,35 +95,44 @@ impl Member {
                         .handled(partition.partition(), record.offset(), value);
                 }
                 self.handled.insert(partition, next);
-                self.begin();
             }
             Event::Assigned(partitions) => self.journal.assigned(numbers(&partitions)),
             Event::Revoked(revocation) => {
                 self.finish().await;
+                self.forget(revocation.partitions());
                 self.journal.revoked(numbers(revocation.partitions()));
             }
             Event::Lost(partitions) => {
-                self.handled
-                    .retain(|partition, _| !partitions.contains(partition));
+                self.forget(&partitions);
                 self.journal.lost(numbers(&partitions));
             }
             _ => {}
         }
     }
 
+    fn forget(&mut self, partitions: &BTreeSet<TopicPartition>) {
+        self.handled
+            .retain(|partition, _| !partitions.contains(partition));
+    }
+
     /// Commits what is handled, unless a commit is under way.
     fn begin(&mut self) {
         if self.commit.is_none() && !self.handled.is_empty() {
-            let (handle, handled) = (self.handle.clone(), std::mem::take(&mut self.handled));
-            self.commit = Some(async move { handle.commit(handled).await }.boxed());
+            let (handle, offsets) = (self.handle.clone(), self.handled.clone());
+            let commit = async move { (handle.commit(offsets.clone()).await, offsets) };
+            self.commit = Some(commit.boxed());
         }
     }
 
-    fn committed(&mut self, outcome: Result<()>) {
-        if let Err(error) = outcome {
-            self.journal.failed("commit", error);
+    /// What was refused waits for another attempt: groups take no commits while they rebalance.
+    fn committed(&mut self, (outcome, offsets): Outcome) -> bool {
+        match &outcome {
+            Ok(()) => self
+                .handled
+                .retain(|partition, next| offsets.get(partition) != Some(next)),
+            Err(error) => self.journal.failed("commit", error),
         }
-        self.begin();
+        outcome.is_ok()
     }
 
     /// Commits all that is handled.
@@ -129,13 +140,15 @@ impl Member {
         self.begin();
         while self.commit.is_some() {
             let outcome = done(&mut self.commit).await;
-            self.committed(outcome);
+            if self.committed(outcome) {
+                self.begin();
+            }
         }
     }
 }
 
 /// Waits for the end of a commit, if there is one.
-async fn done(commit: &mut Option<Commit>) -> Result<()> {
+async fn done(commit: &mut Option<Commit>) -> Outcome {
     let Some(running) = commit else {
         return pending().await;
     };
