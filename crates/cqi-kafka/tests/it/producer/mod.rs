@@ -4,6 +4,7 @@ mod cluster;
 mod faults;
 mod plain;
 mod scripted;
+mod sequencer;
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
