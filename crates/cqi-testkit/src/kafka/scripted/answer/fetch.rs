@@ -25,6 +25,8 @@ impl Handle for FetchRequest {
         let mut topics: Vec<FetchableTopicResponse> = Vec::new();
         let mut length = 0;
         let mut is_urgent = false;
+        // An error code for each partition needs partitions.
+        let tells_all = !turn.may_wait(Duration::MAX);
         for (key, position) in &mut session.partitions {
             let answer = read(key, *position, room, turn);
             let found = answer.records.as_ref().map_or(0, Bytes::len);
@@ -33,7 +35,8 @@ impl Handle for FetchRequest {
             let is_special = answer.error_code != 0 || answer.diverging_epoch.end_offset >= 0;
             is_urgent |= is_special;
             let told = Some((answer.high_watermark, answer.log_start_offset));
-            if session.is_full || is_special || found > 0 || position.told != told {
+            let is_news = is_special || found > 0 || position.told != told;
+            if session.is_full || is_news || tells_all {
                 position.told = told;
                 put(&mut topics, &key.0, answer);
             }
