@@ -24,7 +24,6 @@ async fn connect(
 #[track_caller]
 fn says(error: &Error, kind: Kind, texts: &[&str]) {
     let said = format!("{error:?}");
-    println!("{said}");
     assert_eq!(error.kind(), kind, "{said}");
     for text in texts {
         assert!(said.contains(text), "{text:?} is not in {said:?}");
@@ -103,7 +102,6 @@ fn files_that_cannot_be_used_are_named() {
     );
 
     let tls = Tls::with_system_roots().unwrap();
-    println!("{tls:?}");
     let no_key = tls
         .clone()
         .with_client_certificate(&odd, &empty)

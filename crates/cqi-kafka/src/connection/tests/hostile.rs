@@ -141,7 +141,6 @@ fn a_frame_is_one_allocation() {
         read = Some(runtime.block_on(frames::read(&mut stream, 100 << 20)));
     });
     assert_eq!(read.unwrap().unwrap(), &bytes[4..]);
-    println!("{used:?}");
     assert!(used.bytes_max < (LENGTH + 1000) as u64, "{used:?}");
     assert!(used.count_total < 5, "{used:?}");
 

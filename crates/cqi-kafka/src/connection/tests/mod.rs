@@ -27,7 +27,6 @@ fn host(address: &str) -> Host {
 
 #[track_caller]
 fn says(error: &Error, kind: Kind, texts: &[&str]) {
-    println!("{error:?}");
     let said = format!("{error:#}");
     assert_eq!(error.kind(), kind, "{said}");
     for text in texts {
