@@ -118,7 +118,6 @@ impl Lane {
                 .failed(&ask, trouble.filter(|error| !error.kind().is_retryable()))
                 .await;
         }
-        self.pauses.reset();
         let changes = self
             .shared
             .plan()
@@ -134,9 +133,13 @@ impl Lane {
         }
         // A broker is to wait until there is something; one that does not is not asked in a loop.
         let is_barren = changes == plan::Changes::default() && asked.elapsed() < self.max_wait / 2;
-        self.barren = if is_barren { self.barren + 1 } else { 0 };
-        if self.barren > BARREN {
-            sleep(self.max_wait).await;
+        if !is_barren {
+            self.barren = 0;
+            self.pauses.reset();
+        } else if self.barren < BARREN {
+            self.barren += 1;
+        } else {
+            sleep(self.pauses.next()).await;
         }
     }
 

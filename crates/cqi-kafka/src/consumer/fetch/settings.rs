@@ -43,10 +43,11 @@ pub struct FetchSettings {
     pub check_crcs: bool,
     /// The most records that come at once, 1 or more (`max.poll.records`). 500.
     pub max_poll_records: usize,
-    /// How long a broker waits for [`min_bytes`](Self::min_bytes), up to 10 minutes
+    /// How long a broker waits for [`min_bytes`](Self::min_bytes), 1 ms to 10 minutes
     /// (`fetch.max.wait.ms`). 500 ms.
     pub max_wait: Duration,
-    /// What a broker waits for (`fetch.min.bytes`). 1: answers at once when there is anything.
+    /// What a broker waits for, 1 or more (`fetch.min.bytes`). 1: it answers as soon as there is
+    /// anything.
     pub min_bytes: i32,
     /// The most bytes of one answer, of which a single batch may be more (`fetch.max.bytes`).
     /// 50 MiB; a quarter of a broker's share of
@@ -91,6 +92,7 @@ impl FetchSettings {
     pub(crate) fn validate(&self) -> Result<()> {
         let at_least_one = [
             ("max_poll_records", self.max_poll_records as i64),
+            ("min_bytes", self.min_bytes.into()),
             ("max_bytes", self.max_bytes.into()),
             ("partition_max_bytes", self.partition_max_bytes.into()),
             ("max_buffered_bytes", self.max_buffered_bytes as i64),
@@ -102,12 +104,9 @@ impl FetchSettings {
                 return Err(Error::invalid_input(name, problem));
             }
         }
-        if self.min_bytes < 0 {
-            let problem = format!("is {}; 0 and more are allowed", self.min_bytes);
-            return Err(Error::invalid_input("min_bytes", problem));
-        }
-        if self.max_wait > Duration::from_secs(600) {
-            let problem = format!("is {:?}; at most 10 minutes are allowed", self.max_wait);
+        let (least, most) = (Duration::from_millis(1), Duration::from_secs(600));
+        if !(least..=most).contains(&self.max_wait) {
+            let problem = format!("is {:?}; 1 ms to 10 minutes are allowed", self.max_wait);
             return Err(Error::invalid_input("max_wait", problem));
         }
         if let StartPosition::Timestamp(time) = self.start
@@ -121,5 +120,38 @@ impl FetchSettings {
 
     pub(super) fn committed(&self) -> bool {
         self.isolation == Isolation::ReadCommitted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_work_is_refused_by_name() {
+        assert!(FetchSettings::default().validate().is_ok());
+        type Spoil = fn(&mut FetchSettings);
+        let wrong: [(&str, Spoil); 8] = [
+            ("max_poll_records", |settings| settings.max_poll_records = 0),
+            ("max_bytes", |settings| settings.max_bytes = 0),
+            ("min_bytes", |settings| settings.min_bytes = 0),
+            ("partition_max_bytes", |settings| {
+                settings.partition_max_bytes = -1;
+            }),
+            ("max_buffered_bytes", |settings| {
+                settings.max_buffered_bytes = 0;
+            }),
+            ("max_batch_bytes", |settings| settings.max_batch_bytes = 0),
+            ("max_wait", |settings| settings.max_wait = Duration::ZERO),
+            ("start", |settings| {
+                settings.start = StartPosition::Timestamp(-1);
+            }),
+        ];
+        for (name, spoil) in wrong {
+            let mut settings = FetchSettings::default();
+            spoil(&mut settings);
+            let error = settings.validate().unwrap_err();
+            assert_eq!(error.field(), Some(name), "{error}");
+        }
     }
 }

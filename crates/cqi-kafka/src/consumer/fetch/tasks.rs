@@ -38,11 +38,7 @@ async fn follow(shared: &Arc<Shared>, lanes: &mut BTreeMap<i32, JoinSet<()>>) {
             _interest = Some(shared.client.follow(wanted));
         }
         let known = Arc::clone(&cluster.borrow_and_update());
-        let nodes: BTreeSet<i32> = {
-            let mut plan = shared.plan();
-            plan.follow(|partition| known.leader(partition));
-            plan.nodes().collect()
-        };
+        let nodes = shared.plan().follow(|partition| known.leader(partition));
         lanes.retain(|node, _| nodes.contains(node));
         for node in nodes {
             lanes.entry(node).or_insert_with(|| {

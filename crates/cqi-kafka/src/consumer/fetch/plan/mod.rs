@@ -95,6 +95,8 @@ pub(super) struct Changes {
     pub(super) moved: bool,
     /// Offsets are to be looked up.
     pub(super) lookups: bool,
+    /// What was asked for is not wanted any more.
+    pub(super) void: bool,
 }
 
 /// A chunk to read from.
@@ -149,16 +151,10 @@ impl Plan {
             self.partitions.remove(partition);
         }
         self.ready.retain(|ready| !partitions.contains(ready));
-        self.refresh_nodes();
     }
 
     pub(super) fn topics(&self) -> BTreeSet<Arc<str>> {
         self.partitions.topics().cloned().collect()
-    }
-
-    /// Brokers that lead a partition.
-    pub(super) fn nodes(&self) -> impl Iterator<Item = i32> {
-        self.nodes.keys().copied()
     }
 
     /// Sets the position of a partition that has none.
@@ -232,28 +228,23 @@ impl Plan {
             .collect()
     }
 
-    /// Learns who leads; says whether anything changed.
-    pub(super) fn follow(&mut self, leader: impl Fn(&TopicPartition) -> Option<Leader>) -> bool {
-        let mut changed = false;
+    /// Learns who leads, and returns the brokers that lead something.
+    ///
+    /// A broker that is not among them has no request under way any more.
+    pub(super) fn follow(
+        &mut self,
+        leader: impl Fn(&TopicPartition) -> Option<Leader>,
+    ) -> BTreeSet<i32> {
+        let mut leading = BTreeSet::new();
         for (name, slot) in self.partitions.iter_mut() {
-            changed |= slot.follow(leader(&name));
+            slot.follow(leader(&name));
+            leading.extend(slot.leader.map(|leader| leader.node));
         }
-        if changed {
-            self.refresh_nodes();
-        }
-        changed
-    }
-
-    fn refresh_nodes(&mut self) {
-        let leading: BTreeSet<i32> = self
-            .partitions
-            .iter()
-            .filter_map(|(_, slot)| slot.leader.map(|leader| leader.node))
-            .collect();
         self.nodes.retain(|node, _| leading.contains(node));
-        for node in leading {
-            self.nodes.entry(node).or_default();
+        for node in &leading {
+            self.nodes.entry(*node).or_default();
         }
+        leading
     }
 
     /// Says what to ask a broker for now; or when to look again, if by then nothing else changed.
@@ -370,8 +361,12 @@ impl Plan {
         for topic in topics {
             for part in topic.partitions {
                 let found = self.partitions.find_mut(&topic.topic, part.partition_index);
-                let Some((name, slot)) = found else { continue };
+                let Some((name, slot)) = found else {
+                    changes.void = true;
+                    continue;
+                };
                 if slot.asked != Some(ask.id) {
+                    changes.void = true;
                     continue;
                 }
                 match slot.answered(&name, part, &self.settings, &lease, now) {

@@ -139,9 +139,9 @@ impl Slot {
         }
     }
 
-    pub(super) fn follow(&mut self, leader: Option<Leader>) -> bool {
+    pub(super) fn follow(&mut self, leader: Option<Leader>) {
         if self.leader == leader {
-            return false;
+            return;
         }
         if self.leader.map(|leader| leader.node) != leader.map(|leader| leader.node)
             && self.progress == Progress::Fetching
@@ -150,7 +150,6 @@ impl Slot {
         }
         self.leader = leader;
         self.hold_until = Duration::ZERO;
-        true
     }
 
     /// How many answers wait for the caller, the one that is being read included.

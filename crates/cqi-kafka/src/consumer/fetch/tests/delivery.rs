@@ -220,11 +220,11 @@ async fn partitions_given_up_bring_nothing_any_more_and_begin_anew_when_taken_up
     fetcher.assign(&gone);
     let idle = timeout(Duration::from_millis(200), fetcher.next()).await;
     assert!(idle.is_err(), "it has no position: {idle:?}");
-    let time = StartPosition::Timestamp(2);
+    let time = StartPosition::Timestamp(now() + 3_600_000);
     fetcher.seek_to(first.partition(), time).unwrap();
     let idle = timeout(Duration::from_millis(200), fetcher.next()).await;
     assert!(idle.is_err(), "all records are older: {idle:?}");
-    let time = StartPosition::Timestamp(1);
+    let time = StartPosition::Timestamp(now() - 3_600_000);
     fetcher.seek_to(first.partition(), time).unwrap();
     assert_eq!(next(&fetcher).await[0].offset(), 0);
     fetcher.close().await;

@@ -84,6 +84,16 @@ async fn next(fetcher: &Fetcher) -> Records {
     next.expect("records within the time").unwrap()
 }
 
+/// Milliseconds since 1970: brokers delete what is older than a week.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the broker compares with its own"
+)]
+fn now() -> i64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    i64::try_from(now.unwrap().as_millis()).unwrap()
+}
+
 /// Encodes values as one batch.
 fn batch(values: impl IntoIterator<Item = String>, compression: Compression) -> Bytes {
     let options = BatchOptions {
@@ -96,7 +106,7 @@ fn batch(values: impl IntoIterator<Item = String>, compression: Compression) -> 
         let _ = batch
             .push(&NewRecord {
                 value,
-                ..NewRecord::at(1)
+                ..NewRecord::at(now())
             })
             .unwrap();
     }
