@@ -100,7 +100,7 @@ impl Lane {
                 tracing::debug!(node = self.node, %error, "a fetch got no answer");
                 self.session.broke();
                 let trouble = (!error.kind().is_retryable()).then_some(error);
-                self.failed(&ask, trouble).await;
+                self.failed(ask, trouble).await;
             }
         }
     }
@@ -115,7 +115,7 @@ impl Lane {
                 code::refused("Fetch", answer.error_code, broker)
             });
             return self
-                .failed(&ask, trouble.filter(|error| !error.kind().is_retryable()))
+                .failed(ask, trouble.filter(|error| !error.kind().is_retryable()))
                 .await;
         }
         let changes = self
@@ -143,7 +143,7 @@ impl Lane {
         }
     }
 
-    async fn failed(&mut self, ask: &Ask, trouble: Option<Error>) {
+    async fn failed(&mut self, ask: Ask, trouble: Option<Error>) {
         let told = trouble.is_some();
         self.shared.plan().failed(ask, trouble);
         if told {

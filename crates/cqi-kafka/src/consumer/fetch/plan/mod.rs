@@ -390,8 +390,17 @@ impl Plan {
     }
 
     /// Learns that a request got no answer, and why, if the caller should know.
-    pub(super) fn failed(&mut self, ask: &Ask, trouble: Option<Error>) {
-        self.end(ask.id, ask.node, ask.lane, &ask.wants);
+    pub(super) fn failed(&mut self, ask: Ask, trouble: Option<Error>) {
+        let Ask {
+            id,
+            node,
+            lane,
+            wants,
+            lease,
+            ..
+        } = ask;
+        drop(lease);
+        self.end(id, node, lane, &wants);
         self.trouble = trouble.or(self.trouble.take());
     }
 

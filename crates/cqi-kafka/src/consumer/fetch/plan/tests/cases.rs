@@ -102,7 +102,7 @@ fn what_is_due_while_the_long_poll_waits_goes_by_the_side_lane() {
         .collect();
     plan.answered(main, topics(parts), Duration::ZERO);
     assert_eq!(read(&mut plan).unwrap().unwrap().0, name(0));
-    plan.failed(&side, None);
+    plan.failed(side, None);
     let main = ask(&mut plan);
     let wants = main.wants.iter().map(|want| &want.partition);
     assert!(wants.eq([&name(1), &name(0)]), "{main:?}");
@@ -176,7 +176,7 @@ fn a_corrupt_batch_stops_its_partition_alone_until_a_seek() {
         1,
         "told once, and not asked for in a loop: {ask:?}"
     );
-    plan.failed(&ask, None);
+    plan.failed(ask, None);
     assert_eq!(plan.positions()[&name(0)].offset, Some(2));
     plan.seek(&name(0), 4).unwrap();
     bring(&mut plan, &log, 3);
@@ -379,7 +379,7 @@ fn a_full_budget_asks_for_no_more_until_the_caller_lets_go() {
     plan.pause(&[name(0)].into(), true);
     let third = ask(&mut plan);
     assert!(third.wants.iter().all(|want| want.partition != name(0)));
-    plan.failed(&third, None);
+    plan.failed(third, None);
     plan.pause(&[name(0)].into(), false);
     assert_eq!(drain(&mut plan), [0, 1, 2], "of partition 1");
     let mut again = ask(&mut plan);
@@ -467,4 +467,52 @@ fn a_page_takes_one_allocation_and_its_records_none() {
         });
         assert_eq!(allocated.count_total, 1, "{allocated:?}");
     }
+}
+
+#[test]
+fn what_was_given_up_while_a_page_is_read_comes_once() {
+    let settings = FetchSettings {
+        partition_max_bytes: 100,
+        max_buffered_bytes: 250,
+        ..FetchSettings::default()
+    };
+    let (mut plan, _) = fetching(settings, 2);
+    let log = log(2, 3);
+    for offset in [0, 3] {
+        let ask = ask(&mut plan);
+        let part = log.answer(0, offset, 1, 0);
+        plan.answered(ask, topics(vec![part]), Duration::ZERO);
+    }
+    let mut taken = plan.take().unwrap().unwrap();
+    plan.pause(&[name(0)].into(), true);
+    let other = ask(&mut plan);
+    plan.failed(other, None);
+    plan.pause(&[name(0)].into(), false);
+    let again = ask(&mut plan);
+    let part = log.answer(0, 0, 1, 0);
+    plan.answered(again, topics(vec![part]), Duration::ZERO);
+    let mut page = taken.chunk.read(plan.settings(), &mut None);
+    assert_eq!(page.next, 3);
+    plan.give_back(taken, &mut page).unwrap();
+    assert!(drain(&mut plan).is_empty(), "0 to 2 were delivered");
+    let ask = ask(&mut plan);
+    let want = ask.wants.iter().find(|want| want.partition == name(0));
+    assert_eq!(want.unwrap().offset, 3);
+}
+
+#[test]
+fn a_page_of_before_a_seek_is_void_even_while_one_of_after_it_is_read() {
+    let (mut plan, _) = fetching(FetchSettings::default(), 1);
+    let log = log(2, 3);
+    bring(&mut plan, &log, 1);
+    let mut before = plan.take().unwrap().unwrap();
+    plan.seek(&name(0), 3).unwrap();
+    bring(&mut plan, &log, 1);
+    let mut after = plan.take().unwrap().unwrap();
+    let mut page = before.chunk.read(plan.settings(), &mut None);
+    assert!(plan.give_back(before, &mut page).is_none());
+    let mut page = after.chunk.read(plan.settings(), &mut None);
+    assert_eq!(page.records[0].offset(), 3);
+    let given_back = plan.give_back(after, &mut page).unwrap();
+    assert_eq!(given_back.position.offset, Some(6));
 }

@@ -140,7 +140,7 @@ impl World {
             }
             8 if !self.asks.is_empty() => {
                 let ask = self.asks.swap_remove(usize::from(a) % self.asks.len());
-                self.plan.failed(&ask, None);
+                self.plan.failed(ask, None);
             }
             9 | 10 => self.take(),
             11 | 12 => self.give_back(b.is_multiple_of(4)),
