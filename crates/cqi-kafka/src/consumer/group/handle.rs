@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use cqi_errors::Result;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::error::{closed, commit_error, commit_timeout};
 use super::shared::Shared;
@@ -12,6 +12,9 @@ use super::status::GroupStatus;
 use crate::TopicPartition;
 use crate::consumer::fetch::{Fetcher, Position, StartPosition};
 use crate::membership::{CommitError, Offset};
+
+/// The least that a commit takes which finds no coordinator (`retry.backoff.ms`).
+const UNAVAILABLE_PAUSE: Duration = Duration::from_millis(100);
 
 /// Commits, pauses and seeks for a [`GroupConsumer`](super::GroupConsumer), from any task.
 ///
@@ -60,6 +63,7 @@ impl GroupHandle {
         &self,
         offsets: BTreeMap<TopicPartition, Offset>,
     ) -> Option<Result<(), CommitError>> {
+        let begun = Instant::now();
         let (outcome, told) = oneshot::channel();
         let commit = Commit {
             offsets,
@@ -67,7 +71,12 @@ impl GroupHandle {
             outcome,
         };
         self.commits.send(commit).await.ok()?;
-        told.await.ok()
+        let outcome = told.await.ok();
+        if outcome == Some(Err(CommitError::Unavailable)) {
+            // Who commits again at once must not spin while there is no coordinator.
+            sleep_until(begun + UNAVAILABLE_PAUSE).await;
+        }
+        outcome
     }
 
     /// Stops delivering records of these partitions until they are resumed; they stay owned.

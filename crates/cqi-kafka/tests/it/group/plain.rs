@@ -38,7 +38,12 @@ pub(crate) async fn produce(kafka: &Kafka, topic: &str, partition: i32, values: 
         .with_topic_data(vec![data]);
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
-        let leader = kafka.leader(topic, partition).await.unwrap();
+        let leader = match kafka.leader(topic, partition).await {
+            Ok(leader) => leader,
+            // Of a broker that was just restarted.
+            Err(_) if Instant::now() < deadline => continue,
+            Err(error) => panic!("{error:#}"),
+        };
         let address = kafka.broker(leader).address(Listener::Plaintext);
         let request = request.clone();
         let answer = tokio::task::spawn_blocking(move || ask(&address, &request));
