@@ -114,9 +114,14 @@ async fn working(api: Api, place: Place, expected: Expect) {
         let client = connect(&kafka).await;
         let mut consumer = join(&client);
         assert_eq!(next_record(&mut consumer, code).await, "goes on");
-        let asked = kafka.count(api);
-        kafka.next(api, place.reply(code));
-        kafka.requested(api, asked + 1).await.unwrap_or_default();
+        let reply = place.reply(code);
+        kafka.next(api, reply);
+        let given = || kafka.requests(api).iter().any(|it| it.reply == reply);
+        while !given() {
+            tokio::time::sleep(PAUSES.0).await;
+        }
+        // Time for the answer to arrive before the record does.
+        tokio::time::sleep(PAUSES.1 * 2).await;
         append(&kafka);
         let outcome = next_record(&mut consumer, code).await;
         kafka.behave();
