@@ -1,6 +1,7 @@
 //! CQI's side of each comparison.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cqi_kafka::producer::{Delivery, Producer, ProducerSettings};
@@ -10,6 +11,7 @@ use cqi_kafka::{
 };
 use cqi_testkit::Kafka;
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 
 use crate::broker::{self, BATCH, Shape};
 use crate::latency::{self, Latency, RECORDS, SIZE};
@@ -94,7 +96,7 @@ pub async fn latency(kafka: &Kafka, topic: &str) -> Latency {
     let deadline = Instant::now() + SILENCE;
     loop {
         assert!(Instant::now() < deadline, "no record within {SILENCE:?}");
-        send(&producer, &partition, b"hello")
+        send(&producer, &partition, [b"hello".to_vec()])
             .await
             .await
             .expect("written");
@@ -107,15 +109,14 @@ pub async fn latency(kafka: &Kafka, topic: &str) -> Latency {
         }
     }
     let epoch = Instant::now();
-    let runtime = Handle::current();
-    let sender = latency::pace(
-        move |value| drop(runtime.block_on(send(&producer, &partition, value))),
-        epoch,
-    );
+    let mut sender = Sender::new(producer, partition);
+    let sender = latency::pace(move |value| sender.send(value), epoch);
     let mut times = Vec::with_capacity(RECORDS);
     while times.len() < RECORDS {
         let event = consumer.poll(SILENCE).await.expect("no error");
-        if let Event::Records(records) = event.expect("records in time") {
+        if let Event::Records(records) =
+            event.unwrap_or_else(|| panic!("{} of {RECORDS} records came", times.len()))
+        {
             let values = records.iter().filter_map(|record| record.value());
             let values = values.filter(|value| value.len() == SIZE);
             times.extend(values.map(|value| latency::age(value, epoch)));
@@ -140,12 +141,63 @@ pub async fn slow(bootstrap: &str, topic: &str) -> f64 {
     growth.most()
 }
 
-async fn send(producer: &Producer, partition: &TopicPartition, value: &[u8]) -> Delivery {
+/// Sends each value at once; those that come while all places in flight are taken go together.
+struct Sender {
+    producer: Producer,
+    partition: TopicPartition,
+    runtime: Handle,
+    places: Arc<Semaphore>,
+    waiting: Vec<Vec<u8>>,
+    left: usize,
+}
+
+impl Sender {
+    fn new(producer: Producer, partition: TopicPartition) -> Self {
+        Self {
+            producer,
+            partition,
+            runtime: Handle::current(),
+            places: Arc::new(Semaphore::new(IN_FLIGHT)),
+            waiting: Vec::new(),
+            left: RECORDS,
+        }
+    }
+
+    fn send(&mut self, value: &[u8]) {
+        self.waiting.push(value.to_vec());
+        self.left -= 1;
+        let places = Arc::clone(&self.places);
+        let place = match self.left {
+            0 => self.runtime.block_on(places.acquire_owned()).ok(),
+            _ => places.try_acquire_owned().ok(),
+        };
+        let Some(place) = place else { return };
+        let values = self.waiting.drain(..);
+        let delivery = self
+            .runtime
+            .block_on(send(&self.producer, &self.partition, values));
+        self.runtime.spawn(async move {
+            delivery.await.expect("written");
+            drop(place);
+        });
+        if self.left == 0 {
+            self.runtime.block_on(self.producer.close(SILENCE));
+        }
+    }
+}
+
+async fn send(
+    producer: &Producer,
+    partition: &TopicPartition,
+    values: impl IntoIterator<Item = Vec<u8>>,
+) -> Delivery {
     let mut batch = BatchBuilder::new(BatchOptions::default());
-    let record = NewRecord {
-        value: Some(value),
-        ..NewRecord::at(broker::now())
-    };
-    assert!(matches!(batch.push(&record), Ok(Pushed::At(0))));
+    for value in values {
+        let record = NewRecord {
+            value: Some(&value),
+            ..NewRecord::at(broker::now())
+        };
+        assert!(matches!(batch.push(&record), Ok(Pushed::At(_))));
+    }
     producer.send(partition, batch).await.expect("taken")
 }

@@ -254,6 +254,13 @@ pub fn judge(report: &mut Report, story: &Story, written: &Outcome, unhandled: &
             End::Lost => report.say(format!(
                 "{text}, until the first learnt that it had lost it"
             )),
+            // Others' clients may be out of their group without a word; what counts is what they do.
+            _ if first.kind != Kind::Ours && first.seen <= second.from => {
+                let silent = seconds(second.from - first.seen);
+                report.say(format!(
+                    "{text}, but the first had been silent for {silent}"
+                ));
+            }
             _ => report.wrong(format!("{text} ({:?} at {:?})", first.end, first.to)),
         }
     }

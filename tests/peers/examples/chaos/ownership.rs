@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::journal::{self, Entry, What};
-use crate::members::{Blow, Member};
+use crate::members::{Blow, Kind, Member};
 
 /// How long a thawed member may take to learn that the group went on without it.
-const NEWS: Duration = Duration::from_secs(5);
+const NEWS: Duration = Duration::from_secs(10);
 
 /// How an ownership ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,11 +24,14 @@ pub enum End {
 pub struct Span {
     pub partition: i32,
     pub member: String,
+    pub kind: Kind,
     pub from: Duration,
     pub to: Duration,
     pub end: End,
     /// The first and the last offset handled.
     pub offsets: Option<(i64, i64)>,
+    /// When the last record of it was handled, or when it began.
+    pub seen: Duration,
 }
 
 /// One handled record.
@@ -66,19 +69,26 @@ impl Story {
         let entries = journal::read(&member.journal);
         let mut owned: BTreeMap<i32, Span> = BTreeMap::new();
         let mut blows = member.blows.iter().copied().peekable();
-        // Until then, what the member does rests on what it owned before it was frozen.
+        // What it owned when it was frozen, and until when it may believe that it still does.
+        let mut frozen = BTreeMap::new();
         let mut dazed_until = None;
         for entry in &entries {
             while let Some((at, blow)) = blows.next_if(|(at, _)| *at <= entry.at) {
-                let end = if blow == Blow::Gone {
-                    End::Gone
-                } else {
-                    End::Frozen
-                };
-                if blow == Blow::Thawed {
-                    dazed_until = Some(wakes(&entries, at));
+                match blow {
+                    Blow::Frozen => {
+                        frozen = owned.clone();
+                        self.close(&mut owned, None, at, End::Frozen);
+                    }
+                    Blow::Thawed => {
+                        dazed_until = learns(&entries, at);
+                        // A group that is rebalancing waits for its members.
+                        if dazed_until.is_none() {
+                            let again = std::mem::take(&mut frozen).into_iter();
+                            owned.extend(again.map(|(n, span)| (n, Span { from: at, ..span })));
+                        }
+                    }
+                    Blow::Gone => self.close(&mut owned, None, at, End::Gone),
                 }
-                self.close(&mut owned, None, at, end);
             }
             let dazed = dazed_until.is_some_and(|until| entry.at <= until);
             match &entry.what {
@@ -87,10 +97,12 @@ impl Story {
                         let span = Span {
                             partition,
                             member: member.name.clone(),
+                            kind: member.kind,
                             from: entry.at,
                             to: Duration::MAX,
                             end: End::Gone,
                             offsets: None,
+                            seen: entry.at,
                         };
                         if owned.insert(partition, span).is_some() {
                             self.broken
@@ -157,6 +169,7 @@ impl Story {
             self.broken.push(format!("{place} after {last}"));
         }
         span.offsets = Some((first, offset));
+        span.seen = at;
     }
 
     fn close(
@@ -209,12 +222,10 @@ impl Story {
     }
 }
 
-/// Returns when a member, thawed at a time, has learnt what it lost.
-fn wakes(entries: &[Entry], thawed: Duration) -> Duration {
+/// Returns when a member, thawed at a time, learns that the group went on without it, if it did.
+fn learns(entries: &[Entry], thawed: Duration) -> Option<Duration> {
     let news = entries
         .iter()
-        .find(|entry| entry.at >= thawed && matches!(entry.what, What::Lost(_) | What::Revoked(_)));
-    news.map(|entry| entry.at)
-        .filter(|at| *at <= thawed + NEWS)
-        .unwrap_or(thawed)
+        .find(|entry| entry.at >= thawed && matches!(entry.what, What::Lost(_)));
+    news.map(|entry| entry.at).filter(|at| *at <= thawed + NEWS)
 }

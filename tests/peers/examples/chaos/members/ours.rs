@@ -17,6 +17,8 @@ use super::{ENDS, HEARTBEAT, MAX_POLL, Place, SESSION};
 use crate::journal::Journal;
 
 const COMMIT: Duration = Duration::from_secs(3);
+/// After a refused commit.
+const PAUSE: Duration = Duration::from_millis(100);
 
 pub fn run(place: &Place) {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -119,7 +121,13 @@ impl Member {
     fn begin(&mut self) {
         if self.commit.is_none() && !self.handled.is_empty() {
             let (handle, offsets) = (self.handle.clone(), self.handled.clone());
-            let commit = async move { (handle.commit(offsets.clone()).await, offsets) };
+            let commit = async move {
+                let outcome = handle.commit(offsets.clone()).await;
+                if outcome.is_err() {
+                    tokio::time::sleep(PAUSE).await;
+                }
+                (outcome, offsets)
+            };
             self.commit = Some(commit.boxed());
         }
     }
