@@ -60,14 +60,12 @@ impl Brokers {
         })
     }
 
-    /// Returns the ids of the brokers that are alive, as one of them says.
-    pub(super) fn brokers(&self) -> Result<Vec<i32>> {
+    /// Returns the id of the cluster and those of the brokers that are alive, as one of them says.
+    pub(super) fn cluster(&self) -> Result<(Option<String>, Vec<i32>)> {
         let metadata = self.first(|address| metadata(address, &[]))?;
-        Ok(metadata
-            .brokers
-            .iter()
-            .map(|broker| broker.node_id.0)
-            .collect())
+        let brokers = metadata.brokers.iter().map(|broker| broker.node_id.0);
+        let cluster = metadata.cluster_id.as_ref().map(|id| id.to_string());
+        Ok((cluster, brokers.collect()))
     }
 
     /// Creates a topic, and waits until each broker that answers knows the leaders of all partitions.

@@ -7,10 +7,10 @@ use super::admin::Brokers;
 use super::broker::KafkaBroker;
 use super::builder::{KafkaBuilder, Options};
 use super::distribution::{Distribution, NEWEST, OLDEST};
-use super::launch::{self, Mode, Node, Ports, START};
+use super::launch::{self, Mode, Node, START};
 use super::listener::Listener;
-use super::shared;
 use super::zookeeper::ZooKeeper;
+use super::{shared, training};
 use crate::postgres::blocking;
 use crate::supervisor::{Supervisor, token};
 use crate::wait::Deadline;
@@ -334,14 +334,14 @@ fn start(distribution: &Distribution, options: &Options) -> Result<Kafka> {
         true => Some(ZooKeeper::start(distribution, options)?),
         false => None,
     };
-    let mode = zookeeper
-        .as_ref()
-        .map_or(Mode::Raft, |zookeeper| Mode::ZooKeeper(zookeeper.port));
-    let mut ports = Ports::default();
+    let cluster = training::new_cluster();
+    let mode = match &zookeeper {
+        Some(zookeeper) => Mode::ZooKeeper(zookeeper.port),
+        None => Mode::Raft(&cluster),
+    };
     let ids = (1..).take(options.brokers);
-    let nodes: Vec<Node> = ids
-        .map(|id| Node::plan(id, options, &mut ports))
-        .collect::<Result<_>>()?;
+    let nodes = ids.map(|id| Node::plan(id, options));
+    let nodes: Vec<Node> = nodes.collect::<Result<_>>()?;
     let mut started = Vec::new();
     for node in &nodes {
         let supervisor = Supervisor::private()?;

@@ -1,6 +1,5 @@
 //! The process of a broker.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use cqi_errors::{Error, Result};
@@ -9,9 +8,9 @@ use super::admin::Brokers;
 use super::builder::Options;
 use super::distribution::Distribution;
 use super::listener::Listener;
-use super::properties;
+use super::ports::Ports;
+use super::{properties, training};
 use crate::Proxy;
-use crate::postgres::free_port;
 use crate::supervisor::Supervisor;
 use crate::wait::{self, Deadline};
 
@@ -64,9 +63,9 @@ rootLogger.appenderRef.console.ref=console
 
 /// Who keeps what brokers have agreed on.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Mode {
-    /// The brokers, which are controllers as well.
-    Raft,
+pub(super) enum Mode<'a> {
+    /// The brokers, which are controllers as well; with the id of their cluster.
+    Raft(&'a str),
     /// ZooKeeper, at a port.
     ZooKeeper(u16),
 }
@@ -78,21 +77,8 @@ pub(super) struct Node {
     pub(super) controller: u16,
     /// The first is for the other brokers and for the calls of the test.
     pub(super) endpoints: Vec<Endpoint>,
-}
-
-/// Free ports, each given out once.
-#[derive(Debug, Default)]
-pub(super) struct Ports(HashSet<u16>);
-
-impl Ports {
-    fn next(&mut self) -> Result<u16> {
-        loop {
-            let port = free_port()?;
-            if self.0.insert(port) {
-                return Ok(port);
-            }
-        }
-    }
+    /// Holds those of the broker; without any, where another process started it.
+    pub(super) _ports: Ports,
 }
 
 /// A port of a broker.
@@ -114,7 +100,8 @@ impl Endpoint {
 
 impl Node {
     /// Chooses ports, and puts proxies in front of them where they are wanted.
-    pub(super) fn plan(id: i32, options: &Options, ports: &mut Ports) -> Result<Self> {
+    pub(super) fn plan(id: i32, options: &Options) -> Result<Self> {
+        let mut ports = Ports::default();
         let mut endpoints = Vec::new();
         if options.proxied {
             endpoints.push(Endpoint {
@@ -148,6 +135,7 @@ impl Node {
             id,
             controller: ports.next()?,
             endpoints,
+            _ports: ports,
         })
     }
 
@@ -189,7 +177,7 @@ pub(super) fn prepare(
     distribution: &Distribution,
     options: &Options,
     (node, nodes): (&Node, &[Node]),
-    mode: Mode,
+    mode: Mode<'_>,
 ) -> Result<Vec<String>> {
     write(supervisor, options, (node, nodes), mode)?;
     let training = distribution.training()?;
@@ -198,10 +186,10 @@ pub(super) fn prepare(
         None => training.archive(),
         Some(_) => Vec::new(),
     };
-    if matches!(mode, Mode::Raft) {
+    if let Mode::Raft(cluster) = mode {
         let credentials = properties::credentials(options)?;
         if credentials.is_empty() {
-            training.format(supervisor, node)?;
+            training.format(supervisor, node, cluster)?;
         } else {
             let credentials: Vec<String> = credentials
                 .into_iter()
@@ -209,7 +197,7 @@ pub(super) fn prepare(
                     format!("{mechanism}=[name={user},password={password}]")
                 })
                 .collect();
-            format(supervisor, distribution, &archive, &credentials)?;
+            format(supervisor, distribution, cluster, &archive, &credentials)?;
         }
     }
     let arguments = ["kafka.Kafka", FILE];
@@ -220,7 +208,7 @@ pub(super) fn write(
     supervisor: &Supervisor,
     options: &Options,
     (node, nodes): (&Node, &[Node]),
-    mode: Mode,
+    mode: Mode<'_>,
 ) -> Result<()> {
     #[cfg(feature = "tls")]
     if let Some(certificates) = &options.certificates {
@@ -236,11 +224,12 @@ pub(super) fn write(
 pub(super) fn format(
     supervisor: &Supervisor,
     distribution: &Distribution,
+    cluster: &str,
     more: &[String],
     credentials: &[String],
 ) -> Result<()> {
     let mut arguments = vec!["kafka.tools.StorageTool", "format"];
-    arguments.extend(["-t", "AAAAAAAAAAAAAAAAAAAAAQ", "-c", FILE]);
+    arguments.extend(["-t", cluster, "-c", FILE]);
     for credentials in credentials {
         arguments.extend(["--add-scram", credentials]);
     }
@@ -298,10 +287,13 @@ pub(super) fn wait_until_ready(
 fn is_ready(supervisor: &Supervisor, node: &Node, count: usize) -> bool {
     // It may answer before the supervisor has noted which process it is.
     supervisor.pid(SERVER).is_some()
-        && node
-            .admin()
-            .brokers()
-            .is_ok_and(|brokers| brokers.len() >= count && brokers.contains(&node.id))
+        && node.admin().cluster().is_ok_and(|(cluster, brokers)| {
+            // Another broker, of the same id, may have been faster to listen on the port.
+            cluster.is_some()
+                && cluster == training::cluster_of(supervisor)
+                && brokers.len() >= count
+                && brokers.contains(&node.id)
+        })
 }
 
 /// Says whether another process was faster to listen.
@@ -334,14 +326,24 @@ pub(super) fn wait_for_end(supervisor: &Supervisor, limit: Duration) -> Result<(
 
 #[cfg(test)]
 mod tests {
+    use super::super::Kafka;
     use super::*;
 
     #[test]
-    fn no_port_is_given_out_twice() {
-        let mut ports = Ports::default();
-        let mut given: Vec<u16> = (0..1000).map(|_| ports.next().unwrap()).collect();
-        given.sort_unstable();
-        given.dedup();
-        assert_eq!(given.len(), 1000);
+    fn another_broker_on_the_port_is_not_taken_for_ones_own() {
+        let other = Kafka::builder().start_blocking().unwrap();
+        let mut node = Node::plan(1, &Options::default()).unwrap();
+        node.endpoints[0].port = other.brokers()[0].inner.node.internal().port;
+        let supervisor = Supervisor::private().unwrap();
+        let distribution = Distribution::find(None).unwrap();
+        let cluster = training::new_cluster();
+        let place = (&node, std::slice::from_ref(&node));
+        let mode = Mode::Raft(&cluster);
+        let options = Options::default();
+        let command = prepare(&supervisor, &distribution, &options, place, mode).unwrap();
+        run(&supervisor, &command).unwrap();
+        let ready = wait_until_ready(&[(&supervisor, &node)], 1, Deadline::after(START));
+        let error = ready.unwrap_err();
+        assert!(port_is_taken(&error), "{error}");
     }
 }

@@ -9,6 +9,7 @@ mod distribution;
 mod java;
 mod launch;
 mod listener;
+mod ports;
 mod properties;
 pub mod scripted;
 mod shared;
@@ -26,5 +27,5 @@ pub use listener::Listener;
 
 /// Fails where no broker answers at an address; blocks.
 pub(crate) fn probe(bootstrap: &str) -> Result<()> {
-    admin::Brokers::parse(bootstrap)?.brokers().map(drop)
+    admin::Brokers::parse(bootstrap)?.cluster().map(drop)
 }

@@ -20,7 +20,12 @@ log.cleaner.backoff.ms=500
 ";
 
 /// Returns the file for one of the nodes.
-pub(super) fn file(options: &Options, node: &Node, nodes: &[Node], mode: Mode) -> Result<String> {
+pub(super) fn file(
+    options: &Options,
+    node: &Node,
+    nodes: &[Node],
+    mode: Mode<'_>,
+) -> Result<String> {
     let mut file = String::new();
     let mut put = |name: &str, value: &str| {
         let _ = writeln!(file, "{name}={}", escape(value));
@@ -40,7 +45,7 @@ pub(super) fn file(options: &Options, node: &Node, nodes: &[Node], mode: Mode) -
         endpoints.map(|endpoint| format!("{}:{}", endpoint.name, endpoint.protocol)),
     );
     match mode {
-        Mode::Raft => {
+        Mode::Raft(_) => {
             let voter = |node: &Node| format!("{}@127.0.0.1:{}", node.id, node.controller);
             put("process.roles", "broker,controller");
             put("node.id", &node.id.to_string());

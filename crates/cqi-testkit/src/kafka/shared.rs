@@ -14,8 +14,10 @@ use super::broker::KafkaBroker;
 use super::builder::Options;
 use super::cluster::Inner;
 use super::distribution::Distribution;
-use super::launch::{self, Endpoint, Mode, Node, Ports, START};
+use super::launch::{self, Endpoint, Mode, Node, START};
 use super::listener::Listener;
+use super::ports::Ports;
+use super::training;
 use crate::discovery::{KAFKA, on_path};
 use crate::run;
 use crate::supervisor::Supervisor;
@@ -54,7 +56,7 @@ pub(super) fn offered() -> Result<Option<Kafka>> {
 fn borrow(bootstrap: String, run: Option<Supervisor>) -> Result<Kafka> {
     let admin = Brokers::parse(&bootstrap)?;
     admin
-        .brokers()
+        .cluster()
         .with_context(|| format!("reach Kafka at {bootstrap}"))?;
     Ok(Kafka {
         inner: Arc::new(Inner {
@@ -107,6 +109,7 @@ fn node(port: u16, controller: u16) -> Node {
         id: 1,
         controller,
         endpoints: vec![endpoint],
+        _ports: Ports::default(),
     }
 }
 
@@ -114,12 +117,14 @@ fn start(supervisor: &Supervisor, distribution: &Distribution) -> Result<()> {
     let options = Options::default();
     let deadline = Deadline::after(START);
     loop {
-        let node = Node::plan(1, &options, &mut Ports::default())?;
+        let node = Node::plan(1, &options)?;
         let nodes = std::slice::from_ref(&node);
         // What an attempt on a port that was taken has left.
         let _ = fs::remove_dir_all(supervisor.directory().join("data"));
         let place = (&node, nodes);
-        let command = launch::prepare(supervisor, distribution, &options, place, Mode::Raft)?;
+        let cluster = training::new_cluster();
+        let mode = Mode::Raft(&cluster);
+        let command = launch::prepare(supervisor, distribution, &options, place, mode)?;
         launch::run(supervisor, &command)?;
         match launch::wait_until_ready(&[(supervisor, &node)], 1, deadline) {
             Err(error) if launch::port_is_taken(&error) && !deadline.passed() => {}

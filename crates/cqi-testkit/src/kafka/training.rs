@@ -11,16 +11,20 @@ use nix::sys::signal::Signal;
 
 use super::builder::Options;
 use super::distribution::Distribution;
-use super::launch::{self, FILE, Mode, Node, Ports, SERVER, START};
+use super::launch::{self, FILE, Mode, Node, SERVER, START};
 use crate::command::say;
 use crate::process;
-use crate::supervisor::Supervisor;
+use crate::supervisor::{Supervisor, token};
 use crate::wait::Deadline;
 
 /// How long the archive may take to be written.
 const WRITE: Duration = Duration::from_secs(120);
 
 const ARCHIVE: &str = "classes.jsa";
+
+/// The file that says what a folder of data belongs to, and what comes before the cluster's id in it.
+const META: &str = "data/meta.properties";
+const CLUSTER: &str = "cluster.id=";
 
 /// What a first start has left.
 #[derive(Clone, Debug)]
@@ -40,25 +44,39 @@ impl Training {
     }
 
     /// Makes the folder of a broker's data, without a start of Java.
-    pub(super) fn format(&self, supervisor: &Supervisor, node: &Node) -> Result<()> {
+    pub(super) fn format(&self, supervisor: &Supervisor, node: &Node, cluster: &str) -> Result<()> {
         let formatted = self.folder.join("data").display().to_string();
         let copy = ["cp", "-R", &formatted, "data"];
         supervisor.complete("format", &copy, START)?;
-        let meta = self.folder.join("data/meta.properties");
+        let meta = self.folder.join(META);
         let meta = fs::read_to_string(&meta).with_context(|| format!("read {}", meta.display()))?;
         supervisor
-            .write("data/meta.properties", &for_node(&meta, node.id))
+            .write(META, &for_node(&meta, node.id, cluster))
             .map(drop)
     }
 }
 
 /// Makes one broker's file of another's; Kafka gives the folder an id of its own.
-fn for_node(meta: &str, id: i32) -> String {
+fn for_node(meta: &str, id: i32, cluster: &str) -> String {
+    let own = ["node.id=", "directory.id=", CLUSTER];
     let others = meta
         .lines()
-        .filter(|line| !line.starts_with("node.id=") && !line.starts_with("directory.id="));
+        .filter(|line| !own.iter().any(|name| line.starts_with(name)));
     let others: String = others.map(|line| format!("{line}\n")).collect();
-    format!("{others}node.id={id}\n")
+    format!("{others}node.id={id}\n{CLUSTER}{cluster}\n")
+}
+
+/// Makes an id for a cluster: 16 random bytes in Base64, as Kafka has them.
+pub(super) fn new_cluster() -> String {
+    // Hexadecimal digits are of Base64 as well; the last character holds two bits.
+    format!("{}{:.5}A", token(), token())
+}
+
+/// Returns the id of the cluster that the folder of a broker's data belongs to.
+pub(super) fn cluster_of(supervisor: &Supervisor) -> Option<String> {
+    let meta = fs::read_to_string(supervisor.directory().join(META)).ok()?;
+    let mut lines = meta.lines();
+    lines.find_map(|line| line.strip_prefix(CLUSTER).map(str::to_owned))
 }
 
 /// Starts a version once, and writes what that leaves.
@@ -70,7 +88,7 @@ pub(super) fn run(distribution: &Distribution, folder: &Path) -> Result<()> {
     let deadline = Deadline::after(START);
     loop {
         let supervisor = Supervisor::private()?;
-        let nodes = [Node::plan(1, &Options::default(), &mut Ports::default())?];
+        let nodes = [Node::plan(1, &Options::default())?];
         match train(&supervisor, distribution, &nodes, folder) {
             Err(error) if launch::port_is_taken(&error) && !deadline.passed() => {}
             outcome => return outcome,
@@ -85,8 +103,10 @@ fn train(
     folder: &Path,
 ) -> Result<()> {
     let (options, node) = (Options::default(), &nodes[0]);
-    launch::write(supervisor, &options, (node, nodes), Mode::Raft)?;
-    launch::format(supervisor, distribution, &[], &[])?;
+    let cluster = new_cluster();
+    let mode = Mode::Raft(&cluster);
+    launch::write(supervisor, &options, (node, nodes), mode)?;
+    launch::format(supervisor, distribution, &cluster, &[], &[])?;
     let data = folder.join("data");
     fs::create_dir_all(&data).with_context(|| format!("make folder {}", data.display()))?;
     for file in ["meta.properties", "bootstrap.checkpoint"] {
@@ -132,6 +152,7 @@ mod tests {
     #[test]
     fn a_file_is_made_for_another_broker() {
         let meta = "#\nnode.id=1\ndirectory.id=lP1aqatZaSGmmOR7QEBXWw\nversion=1\ncluster.id=A\n";
-        assert_eq!(for_node(meta, 3), "#\nversion=1\ncluster.id=A\nnode.id=3\n");
+        let own = "#\nversion=1\nnode.id=3\ncluster.id=B\n";
+        assert_eq!(for_node(meta, 3, "B"), own);
     }
 }

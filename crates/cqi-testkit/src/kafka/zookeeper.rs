@@ -7,8 +7,8 @@ use cqi_errors::{Error, Result};
 use super::builder::Options;
 use super::distribution::Distribution;
 use super::launch::{self, SERVER, START};
+use super::ports::Ports;
 use super::properties;
-use crate::postgres::free_port;
 use crate::supervisor::Supervisor;
 use crate::wait;
 
@@ -22,6 +22,7 @@ const FILE: &str = "zookeeper.properties";
 #[derive(Debug)]
 pub(super) struct ZooKeeper {
     pub(super) port: u16,
+    _ports: Ports,
     _supervisor: Supervisor,
 }
 
@@ -42,7 +43,8 @@ impl ZooKeeper {
             ));
         }
         let supervisor = Supervisor::private()?;
-        let port = free_port()?;
+        let mut ports = Ports::default();
+        let port = ports.next()?;
         let settings = format!(
             "dataDir=data\nclientPort={port}\nclientPortAddress=127.0.0.1\ntickTime=500\n\
              maxClientCnxns=0\nadmin.enableServer=false\n"
@@ -85,6 +87,7 @@ impl ZooKeeper {
         }
         Ok(Self {
             port,
+            _ports: ports,
             _supervisor: supervisor,
         })
     }

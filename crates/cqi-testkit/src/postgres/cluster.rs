@@ -2,12 +2,12 @@
 
 use std::fs;
 use std::hash::{BuildHasher, RandomState};
-use std::net::TcpListener;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cqi_errors::{Error, Kind, Result, ResultExt};
+use tokio::net::TcpSocket;
 
 use super::Address;
 use super::builder::Options;
@@ -197,7 +197,7 @@ pub(crate) fn free_port() -> Result<u16> {
 
 /// Chooses a port at random that is free, as are those at the given distances above it.
 pub(crate) fn free_port_of(range: Range<u16>, distances: &[u16]) -> Result<u16> {
-    let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
+    let free = |port: u16| bind(port).is_ok();
     let choices = (0..100_u32).map(|attempt| RandomState::new().hash_one(attempt));
     choices
         .filter_map(|number| u16::try_from(number % range.len() as u64).ok())
@@ -206,8 +206,17 @@ pub(crate) fn free_port_of(range: Range<u16>, distances: &[u16]) -> Result<u16> 
         .ok_or_else(|| Error::temporary(format!("no free port of {range:?} in 100 tries")))
 }
 
+/// Takes a port of loopback, unless any socket has it: one that is to listen later as well.
+pub(crate) fn bind(port: u16) -> std::io::Result<TcpSocket> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(([127, 0, 0, 1], port).into())?;
+    Ok(socket)
+}
+
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+
     use super::*;
 
     #[test]

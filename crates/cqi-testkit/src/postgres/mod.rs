@@ -15,6 +15,8 @@ use cqi_errors::{Error, Result};
 
 pub(crate) use address::Address;
 pub use builder::PostgresBuilder;
+#[cfg(feature = "kafka")]
+pub(crate) use cluster::bind;
 pub(crate) use cluster::{free_port, free_port_of};
 pub use database::Database;
 pub(crate) use server::Inner;
