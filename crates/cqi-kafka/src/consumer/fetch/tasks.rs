@@ -39,6 +39,10 @@ async fn follow(shared: &Arc<Shared>, lanes: &mut BTreeMap<i32, JoinSet<()>>) {
         }
         let known = Arc::clone(&cluster.borrow_and_update());
         let nodes = shared.plan().follow(|partition| known.leader(partition));
+        // Awaited: none may ask for what the plan gives to another.
+        for (_, gone) in lanes.iter_mut().filter(|(node, _)| !nodes.contains(node)) {
+            gone.shutdown().await;
+        }
         lanes.retain(|node, _| nodes.contains(node));
         for node in nodes {
             lanes.entry(node).or_insert_with(|| {
