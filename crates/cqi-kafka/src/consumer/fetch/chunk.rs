@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use cqi_errors::Error;
+use cqi_errors::{Error, Result};
 
 use super::FetchSettings;
 use super::budget::Lease;
@@ -43,20 +43,25 @@ pub(super) struct Page {
 }
 
 impl Chunk {
-    /// Takes the records of an answer; none where it brought nothing whole.
+    /// Takes the records of an answer; none where it brought nothing new.
+    ///
+    /// Brokers send the first batch whole however large it is, so less than that is an error.
     pub(super) fn new(
         part: FetchPartition,
         start: i64,
         committed: bool,
         lease: &Arc<Lease>,
-    ) -> Option<Self> {
+    ) -> Result<Option<Self>> {
+        let Some(records) = part.records.filter(|records| !records.is_empty()) else {
+            return Ok(None);
+        };
         let mut chunk = Self {
             start,
             end: start,
             epoch: None,
             is_broken: false,
             count: 0,
-            records: part.records.filter(|records| !records.is_empty())?,
+            records,
             aborted: part.aborted_transactions,
             last_stable_offset: if committed {
                 part.last_stable_offset
@@ -66,11 +71,14 @@ impl Chunk {
             open: None,
             lease: Arc::clone(lease),
         };
-        for batch in Batches::new(chunk.records.clone()).with_check_crcs(false) {
+        let mut batches = Batches::new(chunk.records.clone()).with_check_crcs(false);
+        let mut whole = 0;
+        for batch in batches.by_ref() {
             let Ok(batch) = batch else {
                 chunk.is_broken = true;
                 break;
             };
+            whole += batch.size();
             let header = batch.header();
             // Held back when read, too.
             if (0..=header.base_offset).contains(&chunk.last_stable_offset) {
@@ -79,11 +87,18 @@ impl Chunk {
             if header.next_offset() > chunk.end {
                 chunk.end = header.next_offset();
                 chunk.epoch = known(header.leader_epoch);
-                // A record takes 7 bytes at least, before compression.
-                chunk.count += header.record_count.cast_unsigned() as usize;
+                let count = header.record_count.cast_unsigned() as usize;
+                chunk.count = chunk.count.saturating_add(count);
             }
         }
-        (chunk.end > start || chunk.is_broken).then_some(chunk)
+        if batches.is_truncated() && whole == 0 {
+            return Err(Error::permanent(format!(
+                "the {} bytes that its leader has at offset {start} are no whole record batch; \
+                 check the leader's log",
+                chunk.records.len()
+            )));
+        }
+        Ok((chunk.end > start || chunk.is_broken).then_some(chunk))
     }
 
     /// Reads the next records, as many as may be.
@@ -107,7 +122,8 @@ impl Chunk {
             }
         });
         let mut page = Page {
-            records: Vec::with_capacity(self.count.min(limit)),
+            // The count is a claim: a record takes 7 bytes at least, if compression makes no less of it.
+            records: Vec::with_capacity(self.count.min(limit).min(self.records.len() / 7)),
             next: self.start,
             epoch: None,
             is_last: false,

@@ -402,10 +402,10 @@ async fn fetch_of_a_partition_once() {
         InvalidInput: 10 12 17 18 24 26 28 32 44 87
         NotFound: 109
         Permanent: 4 11 21 23 33 to 40 42 43 45 46 48 to 52 54 55 57 59 to 64 66 to 69 73 76 77 79 81 85 86 91 to 99 101 102 104 105 107 108 110 to 121 124 to 132
-        Temporary: 8
+        Temporary: 2 8
         Unauthorized: 58
         Unknown: 999
-        goes on: -1 1 to 3 5 to 7 9 13 to 16 19 20 41 56 70 to 72 74 75 78 80 83 84 88 89 100 103 106 122 123 133
+        goes on: -1 1 3 5 to 7 9 13 to 16 19 20 41 56 70 to 72 74 75 78 80 83 84 88 89 100 103 106 122 123 133
     "#]]).await;
 }
 
@@ -417,10 +417,10 @@ async fn fetch_of_a_partition_for_ever() {
         InvalidInput: 10 12 17 18 24 26 28 32 44 87
         NotFound: 109
         Permanent: 4 11 21 23 33 to 40 42 43 45 46 48 to 52 54 55 57 59 to 64 66 to 69 73 76 77 79 81 85 86 91 to 99 101 102 104 105 107 108 110 to 121 124 to 132
-        Temporary: 8
+        Temporary: 2 8
         Unauthorized: 58
         Unknown: 999
-        tries again, goes on: -1 1 to 3 5 to 7 9 13 to 16 19 20 41 56 70 to 72 74 75 78 80 83 84 88 89 100 103 106 122 123 133
+        tries again, goes on: -1 1 3 5 to 7 9 13 to 16 19 20 41 56 70 to 72 74 75 78 80 83 84 88 89 100 103 106 122 123 133
     "#]]).await;
 }
 
@@ -449,10 +449,10 @@ async fn fetch_of_a_partition_at_work() {
             InvalidInput: 10 12 17 18 24 26 28 32 44 87
             NotFound: 109
             Permanent: 4 11 21 23 33 to 40 42 43 45 46 48 to 52 54 55 57 59 to 64 66 to 69 73 76 77 79 81 85 86 91 to 99 101 102 104 105 107 108 110 to 121 124 to 132
-            Temporary: 8
+            Temporary: 2 8
             Unauthorized: 58
             Unknown: 999
-            goes on: -1 1 to 3 5 to 7 9 13 to 16 19 20 41 56 70 to 72 74 75 78 80 83 84 88 89 100 103 106 122 123 133
+            goes on: -1 1 3 5 to 7 9 13 to 16 19 20 41 56 70 to 72 74 75 78 80 83 84 88 89 100 103 106 122 123 133
         "#]],
     )
     .await;

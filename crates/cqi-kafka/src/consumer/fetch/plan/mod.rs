@@ -1,6 +1,9 @@
 //! What to fetch where, and what to deliver next: pure, without I/O and without a clock.
 
+mod delivery;
+mod lookups;
 mod partitions;
+mod reserve;
 mod slot;
 #[cfg(test)]
 mod tests;
@@ -12,10 +15,9 @@ use std::time::Duration;
 use cqi_errors::{Error, Kind, Result};
 
 use super::budget::{Budget, Lease, Share};
-use super::chunk::{Chunk, Page};
 use super::{FetchSettings, Position, StartPosition};
 use crate::TopicPartition;
-use crate::client::{Leader, ListedOffset, Pauses};
+use crate::client::{Leader, Pauses};
 use crate::membership::Offset;
 use crate::wire::FetchTopic;
 use partitions::Partitions;
@@ -79,13 +81,6 @@ pub(super) struct Want {
     pub(super) last_epoch: i32,
 }
 
-/// Offsets to look up at one broker.
-#[derive(Debug)]
-pub(super) struct Lookup {
-    id: u64,
-    pub(super) wanted: BTreeMap<TopicPartition, StartPosition>,
-}
-
 /// What an answer changed.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Changes {
@@ -97,22 +92,6 @@ pub(super) struct Changes {
     pub(super) lookups: bool,
     /// What was asked for is not wanted any more.
     pub(super) void: bool,
-}
-
-/// A chunk to read from.
-#[derive(Debug)]
-pub(super) struct Taken {
-    id: u64,
-    pub(super) partition: TopicPartition,
-    pub(super) chunk: Chunk,
-}
-
-/// Where a partition is after a page.
-#[derive(Debug)]
-pub(super) struct GivenBack {
-    pub(super) position: Position,
-    /// Whether there may be something to ask for because of it.
-    pub(super) wakes: bool,
 }
 
 impl Plan {
@@ -214,6 +193,7 @@ impl Plan {
             let position = slot.position;
             if let Some(chunk) = slot.chunks.front_mut()
                 && paused
+                && slot.taken.is_none()
             {
                 chunk.rest(position);
             }
@@ -311,44 +291,6 @@ impl Plan {
         }
     }
 
-    /// Reserves bytes for the answer about some partitions, as many as are left and useful.
-    fn reserve(&mut self, node: i32, partitions: usize) -> Option<Lease> {
-        let share = Arc::clone(&self.nodes.get(&node)?.share);
-        let part = self.settings.partition_max_bytes.unsigned_abs() as usize;
-        let limit = self.budget.limit() / self.nodes.len();
-        let whole = part.saturating_mul(partitions);
-        let whole = whole.min(self.settings.max_bytes.unsigned_abs() as usize);
-        let wanted = whole.min((limit / 4).max(part));
-        let least = wanted.min(part);
-        let room = |plan: &Self| plan.budget.left().min(limit.saturating_sub(share.used()));
-        if room(self) < least {
-            self.budget.wake_on_return();
-            self.give_up_paused();
-        }
-        let room = room(self);
-        // A limit below one batch, or a caller that keeps what it was given, must not end it all.
-        let bytes = match room >= least || !self.is_idle() {
-            true => room,
-            false => least,
-        };
-        (bytes >= least).then(|| self.budget.lease(&share, bytes.min(wanted)))
-    }
-
-    /// Frees what waits for partitions that are paused: it is fetched again.
-    fn give_up_paused(&mut self) {
-        for (_, slot) in self.partitions.iter_mut() {
-            if slot.paused && !slot.chunks.is_empty() {
-                slot.give_up_buffered();
-            }
-        }
-    }
-
-    /// Whether nothing is under way and nothing waits.
-    fn is_idle(&self) -> bool {
-        let mut slots = self.partitions.iter();
-        slots.all(|(_, slot)| slot.asked.is_none() && slot.depth() == 0)
-    }
-
     /// Takes the answer to a request.
     pub(super) fn answered(&mut self, ask: Ask, topics: Vec<FetchTopic>, now: Now) -> Changes {
         let mut lease = ask.lease;
@@ -411,133 +353,5 @@ impl Plan {
                 slot.asked.take_if(|asked| *asked == id);
             }
         }
-    }
-
-    /// Says which offsets to look up now, by broker; or when to look again.
-    pub(super) fn lookups(&mut self, now: Now) -> (Vec<Lookup>, Option<Now>) {
-        let mut wake: Option<Now> = None;
-        let mut due: BTreeMap<Option<i32>, Vec<(TopicPartition, StartPosition)>> = BTreeMap::new();
-        for (name, slot) in self.partitions.iter() {
-            let node = slot.leader.map(|leader| leader.node);
-            match slot.reset_due(now) {
-                Some((start, Due::Now)) => due.entry(node).or_default().push((name, start)),
-                Some((_, Due::At(at))) => wake = Some(wake.map_or(at, |wake| wake.min(at))),
-                _ => {}
-            }
-        }
-        let mut lookups = Vec::new();
-        for wanted in due.into_values() {
-            let id = self.id();
-            for (partition, _) in &wanted {
-                if let Some(slot) = self.partitions.get_mut(partition) {
-                    slot.asked = Some(id);
-                }
-            }
-            let wanted = wanted.into_iter().collect();
-            lookups.push(Lookup { id, wanted });
-        }
-        (lookups, wake)
-    }
-
-    /// Takes what a lookup found; none means that there is no such record.
-    pub(super) fn looked_up(
-        &mut self,
-        lookup: &Lookup,
-        mut found: BTreeMap<TopicPartition, Result<Option<ListedOffset>>>,
-        now: Now,
-    ) {
-        for partition in lookup.wanted.keys() {
-            let Some(slot) = self.partitions.get_mut(partition) else {
-                continue;
-            };
-            if slot.asked.take_if(|asked| *asked == lookup.id).is_none() {
-                continue;
-            }
-            match found.remove(partition) {
-                Some(Ok(Some(listed))) => slot.begin_at(listed.offset, None),
-                Some(Ok(None)) => slot.progress = Progress::Reset(StartPosition::Latest),
-                Some(Err(error)) if !error.kind().is_retryable() => slot.tell(error, now),
-                Some(Err(error)) => {
-                    tracing::debug!(%partition, %error, "the offset could not be looked up yet");
-                    slot.hold(now);
-                }
-                None => slot.hold(now),
-            }
-            self.enqueue(partition);
-        }
-    }
-
-    fn enqueue(&mut self, partition: &TopicPartition) {
-        if let Some(slot) = self.partitions.get_mut(partition)
-            && slot.is_deliverable()
-            && !std::mem::replace(&mut slot.queued, true)
-        {
-            self.ready.push_back(partition.clone());
-        }
-    }
-
-    /// Hands out the next chunk to read from, or the next error to tell.
-    ///
-    /// What is taken is given back before long.
-    pub(super) fn take(&mut self) -> Option<Result<Taken>> {
-        if let Some(trouble) = self.trouble.take() {
-            return Some(Err(trouble));
-        }
-        while let Some(partition) = self.ready.pop_front() {
-            let id = self.id();
-            let Some(slot) = self.partitions.get_mut(&partition) else {
-                continue;
-            };
-            slot.queued = false;
-            if !slot.is_deliverable() {
-                continue;
-            }
-            if let Some(chunk) = slot.chunks.pop_front() {
-                slot.taken = Some(id);
-                return Some(Ok(Taken {
-                    id,
-                    partition,
-                    chunk,
-                }));
-            }
-            if let Some(error) = slot.error.take() {
-                return Some(Err(error));
-            }
-        }
-        None
-    }
-
-    /// Takes a chunk back of which a page was read.
-    ///
-    /// The page may be delivered if it is still of the current position, which is returned.
-    pub(super) fn give_back(&mut self, mut taken: Taken, page: &mut Page) -> Option<GivenBack> {
-        let isolation = self.settings.isolation;
-        let slot = self.partitions.get_mut(&taken.partition)?;
-        slot.taken.take_if(|id| *id == taken.id)?;
-        slot.position = page.next;
-        slot.epoch = page.epoch.or(slot.epoch);
-        if let Some(error) = page.error.take() {
-            slot.stop(error.context(format!(
-                "{} cannot be read at offset {}",
-                taken.partition, page.next
-            )));
-        } else if page.is_last {
-            slot.go_on();
-        } else {
-            if slot.paused {
-                taken.chunk.rest(slot.position);
-            }
-            slot.chunks.push_front(taken.chunk);
-            // Read to its end before the next one's turn: one batch is decompressed at a time.
-            if slot.is_deliverable() && !std::mem::replace(&mut slot.queued, true) {
-                self.ready.push_front(taken.partition.clone());
-            }
-        }
-        let given_back = GivenBack {
-            position: slot.position(isolation),
-            wakes: slot.asked.is_none(),
-        };
-        self.enqueue(&taken.partition);
-        Some(given_back)
     }
 }

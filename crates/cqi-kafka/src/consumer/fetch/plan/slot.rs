@@ -16,7 +16,9 @@ use crate::wire::FetchPartition;
 /// The most answers of a partition that wait for the caller: one that is read and one to go on with.
 pub(super) const DEPTH: usize = 2;
 
+const UNKNOWN_SERVER_ERROR: i16 = -1;
 const OFFSET_OUT_OF_RANGE: i16 = 1;
+const CORRUPT_MESSAGE: i16 = 2;
 
 /// One partition: how far it is delivered, and what comes next.
 #[derive(Debug)]
@@ -200,8 +202,7 @@ impl Slot {
     }
 
     pub(super) fn is_deliverable(&self) -> bool {
-        let error = self.error.is_some() && self.taken.is_none();
-        !self.paused && (!self.chunks.is_empty() || error)
+        !self.paused && self.taken.is_none() && (!self.chunks.is_empty() || self.error.is_some())
     }
 
     /// Forgets what waits for the caller; it is fetched again.
@@ -255,7 +256,15 @@ impl Slot {
         match part.error_code {
             0 => {}
             OFFSET_OUT_OF_RANGE => return self.out_of_range(name, settings),
-            code if code::stale_metadata(code) || code::is_retriable(code) || code == -1 => {
+            UNKNOWN_SERVER_ERROR => {
+                tracing::warn!(partition = %name, "the leader fails to fetch; its log says why");
+                self.hold(now);
+                return Outcome::Moved;
+            }
+            // May pass, if it is not the disk.
+            code if code != CORRUPT_MESSAGE
+                && (code::stale_metadata(code) || code::is_retriable(code)) =>
+            {
                 tracing::debug!(partition = %name, code = %code::name(code), "fetching has to wait");
                 self.hold(now);
                 return Outcome::Moved;
@@ -280,9 +289,13 @@ impl Slot {
         {
             return self.diverged(name, diverging.epoch, diverging.end_offset, settings.start);
         }
-        let chunk = Chunk::new(part, self.fetch_at, settings.committed(), lease);
-        let Some(chunk) = chunk else {
-            return Outcome::Nothing;
+        let chunk = match Chunk::new(part, self.fetch_at, settings.committed(), lease) {
+            Ok(Some(chunk)) => chunk,
+            Ok(None) => return Outcome::Nothing,
+            Err(error) => {
+                self.tell(error.context(format!("{name} cannot be fetched")), now);
+                return Outcome::Brought;
+            }
         };
         (self.fetch_at, self.fetch_epoch) = (chunk.end, chunk.epoch);
         self.chunks.push_back(chunk);

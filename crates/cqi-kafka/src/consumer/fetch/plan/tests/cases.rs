@@ -398,8 +398,10 @@ fn a_caller_that_keeps_everything_gets_one_answer_at_a_time() {
     let mut kept = Vec::new();
     for _ in 0..3 {
         let ask = ask(&mut plan);
-        let beside = plan.ask(0, Lane::Side, Duration::ZERO);
-        assert_eq!(beside.unwrap_err(), None);
+        if !kept.is_empty() {
+            let beside = plan.ask(0, Lane::Side, Duration::ZERO);
+            assert_eq!(beside.unwrap_err(), None);
+        }
         let want = ask.wants.iter().find(|want| want.partition == name(0));
         let part = log.answer(0, want.unwrap().offset, 1, 0);
         plan.answered(ask, topics(vec![part]), Duration::ZERO);
@@ -515,4 +517,144 @@ fn a_page_of_before_a_seek_is_void_even_while_one_of_after_it_is_read() {
     assert_eq!(page.records[0].offset(), 3);
     let given_back = plan.give_back(after, &mut page).unwrap();
     assert_eq!(given_back.position.offset, Some(6));
+}
+
+/// A plan with partition 0 on broker 0 and partition 1 on broker 1, which begin at 0.
+fn on_two_brokers(max_buffered_bytes: usize) -> (Plan, Arc<Budget>) {
+    let settings = FetchSettings {
+        max_buffered_bytes,
+        ..FetchSettings::default()
+    };
+    let (mut plan, budget) = fetching(settings, 2);
+    plan.follow(|name| {
+        let node = name.partition();
+        Some(Leader { node, epoch: 1 })
+    });
+    (plan, budget)
+}
+
+#[test]
+fn a_quiet_broker_takes_no_bytes_from_another_however_few_there_are() {
+    for limit in [1 << 20, 3 << 20, 64 << 20] {
+        let (mut plan, budget) = on_two_brokers(limit);
+        let quiet = plan.ask(0, Lane::Main, Duration::ZERO).unwrap();
+        let busy = plan.ask(1, Lane::Main, Duration::ZERO);
+        let busy = busy.unwrap_or_else(|_| panic!("the second broker starves with {limit} bytes"));
+        // What becomes due beside a long poll has its part as well.
+        plan.assign(&[name(2)].into());
+        plan.seek(&name(2), 0).unwrap();
+        plan.follow(|name| {
+            let node = name.partition() % 2;
+            Some(Leader { node, epoch: 1 })
+        });
+        let beside = plan.ask(0, Lane::Side, Duration::ZERO);
+        let beside = beside.unwrap_or_else(|_| panic!("no room beside with {limit} bytes"));
+        let asked = [&quiet, &busy, &beside].map(|ask| usize::try_from(ask.max_bytes).unwrap());
+        assert_eq!(budget.left(), limit - asked.iter().sum::<usize>());
+    }
+}
+
+#[test]
+fn a_caller_that_keeps_everything_is_served_by_each_broker() {
+    let (mut plan, _) = on_two_brokers(10);
+    let mut kept = Vec::new();
+    let busy = plan.ask(1, Lane::Main, Duration::ZERO).unwrap();
+    let part = log(1, 3).answer(1, 0, 1, 0);
+    plan.answered(busy, topics(vec![part]), Duration::ZERO);
+    assert!(
+        plan.ask(0, Lane::Main, Duration::ZERO).is_err(),
+        "what waits comes first"
+    );
+    let mut taken = plan.take().unwrap().unwrap();
+    kept.push(Arc::clone(&taken.chunk.lease));
+    let mut page = taken.chunk.read(plan.settings(), &mut None);
+    assert!(plan.give_back(taken, &mut page).unwrap().wakes);
+    let quiet = plan.ask(0, Lane::Main, Duration::ZERO).unwrap();
+    let busy = plan.ask(1, Lane::Main, Duration::ZERO).unwrap();
+    plan.failed(quiet, None);
+    plan.failed(busy, None);
+}
+
+#[test]
+fn one_batch_at_a_time_is_open_although_more_comes_while_it_is_read() {
+    let (mut plan, _) = fetching(settings(), 2);
+    let log = log(2, 8);
+    let first = ask(&mut plan);
+    let parts = (0..2).map(|partition| log.answer(partition, 0, 1, 0));
+    let parts = parts.collect();
+    plan.answered(first, topics(parts), Duration::ZERO);
+    let second = ask(&mut plan);
+    let mut taken = plan.take().unwrap().unwrap();
+    let mut page = taken.chunk.read(plan.settings(), &mut None);
+    plan.answered(second, topics(vec![log.answer(0, 8, 1, 0)]), Duration::ZERO);
+    plan.give_back(taken, &mut page).unwrap();
+    let next = plan.take().unwrap().unwrap();
+    assert_eq!(next.partition, name(0), "it is read to its end first");
+}
+
+#[test]
+fn an_answer_without_a_whole_batch_is_told_and_asked_for_again() {
+    let (mut plan, _) = fetching(settings(), 1);
+    let ask = ask(&mut plan);
+    let mut cut = log(1, 8).answer(0, 0, 1, 0);
+    cut.records = cut
+        .records
+        .map(|records| records.slice(..records.len() - 1));
+    let changes = plan.answered(ask, topics(vec![cut]), Duration::ZERO);
+    assert!(changes.ready);
+    let error = read(&mut plan).unwrap_err();
+    assert_eq!(error.kind(), Kind::Permanent, "{error}");
+    assert!(error.to_string().contains("orders"), "{error}");
+    let held = plan.ask(0, Lane::Main, Duration::ZERO).unwrap_err();
+    assert!(plan.ask(0, Lane::Main, held.unwrap()).is_ok());
+}
+
+#[test]
+fn bytes_that_a_broker_finds_corrupt_are_told() {
+    let (mut plan, _) = fetching(settings(), 1);
+    let ask = ask(&mut plan);
+    plan.answered(ask, topics(vec![refused(2)]), Duration::ZERO);
+    let error = read(&mut plan).unwrap_err();
+    assert!(error.to_string().contains("CORRUPT_MESSAGE (2)"), "{error}");
+    assert!(plan.ask(0, Lane::Main, SECOND).is_ok());
+}
+
+#[test]
+fn a_log_that_names_no_offset_is_asked_again_for_the_same() {
+    for start in [StartPosition::Earliest, StartPosition::Latest] {
+        let (mut plan, _) = plan(settings());
+        plan.assign(&[name(0)].into());
+        plan.seek_to(&name(0), start).unwrap();
+        plan.follow(|_| Some(Leader { node: 0, epoch: 1 }));
+        let lookup = plan.lookups(Duration::ZERO).0.remove(0);
+        plan.looked_up(&lookup, [(name(0), Ok(None))].into(), Duration::ZERO);
+        let (none, due) = plan.lookups(Duration::ZERO);
+        assert!(none.is_empty(), "after a pause");
+        let lookup = plan.lookups(due.unwrap()).0.remove(0);
+        assert_eq!(lookup.wanted, [(name(0), start)].into());
+    }
+}
+
+#[test]
+fn room_for_a_page_is_bounded_by_what_came_rather_than_by_what_is_claimed() {
+    let settings = FetchSettings {
+        max_poll_records: usize::MAX,
+        check_crcs: false,
+        ..settings()
+    };
+    let (mut plan, _) = fetching(settings, 1);
+    let ask = ask(&mut plan);
+    let mut lying = log(1, 8).answer(0, 0, 1, 0);
+    let mut bytes = lying.records.take().unwrap().to_vec();
+    let came = bytes.len();
+    bytes[57..61].copy_from_slice(&i32::MAX.to_be_bytes());
+    lying.records = Some(bytes.into());
+    plan.answered(ask, topics(vec![lying]), Duration::ZERO);
+    let mut taken = plan.take().unwrap().unwrap();
+    let allocated = allocation_counter::measure(|| {
+        let page = taken.chunk.read(plan.settings(), &mut None);
+        assert!(page.records.len() == 8 && page.error.is_some());
+    });
+    let most = u64::try_from(came * size_of::<Record>()).unwrap();
+    assert!(allocated.bytes_max < most + 4096, "{allocated:?}");
 }

@@ -73,7 +73,7 @@ impl Log {
             .collect()
     }
 
-    /// What a leader answers to a fetch from an offset, with some whole batches and a part of one.
+    /// What a leader answers to a fetch from an offset, with some whole batches and a part of the next.
     pub(super) fn answer(
         &self,
         partition: i32,
@@ -97,7 +97,10 @@ impl Log {
         for batch in found.by_ref().take(batches) {
             bytes.extend_from_slice(&batch.bytes);
         }
-        if let Some(batch) = found.next() {
+        // Brokers send the first batch whole, or nothing.
+        if let Some(batch) = found.next()
+            && !bytes.is_empty()
+        {
             bytes.extend_from_slice(&batch.bytes[..cut.min(batch.bytes.len() - 1)]);
         }
         answer.records = Some(bytes.freeze());

@@ -10,8 +10,10 @@ use std::time::Duration;
 use proptest::prelude::*;
 use tokio::sync::watch;
 
+use super::delivery::Taken;
+use super::lookups::Lookup;
 use super::*;
-use crate::client::Leader;
+use crate::client::{Leader, ListedOffset};
 use crate::records::Record;
 use crate::wire::FetchPartition;
 use log::Log;
