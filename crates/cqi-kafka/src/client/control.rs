@@ -63,7 +63,8 @@ impl Control {
                 biased;
                 Some((host, outcome)) = running.next(), if !running.is_empty() => match outcome {
                     Ok(answer) => {
-                        self.lock().preferred = Some(host);
+                        drop(running);
+                        self.prefer(host, &asked);
                         return Ok(answer);
                     }
                     Err(error) if is_final(&error) => return Err(error),
@@ -89,6 +90,9 @@ impl Control {
     }
 
     /// Asks this one, until the deadline.
+    ///
+    /// A broker's silence ends the connection, on which others wait as well, only when it was longer
+    /// than a third of `request_timeout`: who has less time leaves without its answer.
     pub(super) async fn ask_host<R: Api>(
         &self,
         host: &Host,
@@ -99,7 +103,9 @@ impl Control {
         let connection = timeout_at(deadline, dial.connection(|| Ok(host.clone())));
         let connection = connection.await.map_err(|_| late::<R>(host))??;
         let left = deadline.saturating_duration_since(Instant::now());
-        connection.send(request, left).await
+        let patience = left.max(self.settings.request_timeout / 3);
+        let answer = timeout_at(deadline, connection.send(request, patience));
+        answer.await.map_err(|_| late::<R>(host))?
     }
 
     /// Closes the connections to all others.
@@ -118,6 +124,17 @@ impl Control {
         for dial in before.dials.into_values() {
             dial.close().await;
         }
+    }
+
+    /// Notes who answered, and retires the connections to those who were asked before and did not.
+    fn prefer(&self, host: Host, asked: &[Host]) {
+        let mut state = self.lock();
+        for silent in asked.iter().filter(|asked| **asked != host) {
+            if let Some(dial) = state.dials.get(silent) {
+                dial.retire();
+            }
+        }
+        state.preferred = Some(host);
     }
 
     fn dial(&self, host: &Host) -> Result<Arc<Dial>> {
@@ -153,8 +170,10 @@ fn is_final(error: &Error) -> bool {
 }
 
 fn late<R: Api>(host: &Host) -> Error {
-    let (api, Host { name, port }) = (R::KEY, host);
-    Error::timeout(format!("{api:?} was not answered in time by {name}:{port}"))
+    Error::timeout(format!(
+        "kafka broker {host} did not answer {:?} in time",
+        R::KEY
+    ))
 }
 
 /// Says of each host why it did not answer.
@@ -162,16 +181,12 @@ fn refusal<R: Api>(failures: &[(Host, Error)], asked: &[Host], deadline: Instant
     let mut text = format!("no broker answered {:?}", R::KEY);
     let mut separator = ": ";
     for (host, error) in failures {
-        let _ = write!(text, "{separator}{}:{}: {error:#}", host.name, host.port);
+        let _ = write!(text, "{separator}{host}: {error:#}");
         separator = "; ";
     }
     let failed: BTreeSet<_> = failures.iter().map(|(host, _)| host).collect();
     for host in asked.iter().filter(|host| !failed.contains(host)) {
-        let _ = write!(
-            text,
-            "{separator}{}:{}: no answer in time",
-            host.name, host.port
-        );
+        let _ = write!(text, "{separator}{host}: no answer in time");
         separator = "; ";
     }
     let late = Instant::now() >= deadline;

@@ -104,6 +104,14 @@ impl Dial {
         outcome
     }
 
+    /// Has the next caller open another connection; this one ends with its last answer.
+    pub(super) fn retire(&self) {
+        // Who holds the slot is opening one.
+        if let Ok(mut slot) = self.slot.try_lock() {
+            slot.connection = None;
+        }
+    }
+
     /// Closes the connection, waits until it is, and opens none any more.
     pub(super) async fn close(&self) {
         self.closed.send_replace(true);

@@ -33,7 +33,8 @@ impl Link {
         }
     }
 
-    /// Hands the request over, within the timeout from here to the answer, connecting included.
+    /// Hands the request over, within the timeout from here to the answer, connecting included; when
+    /// connecting took most of it, the broker has another third to answer.
     ///
     /// Who waits for the answer and gets an error in its place has to [`Client::refresh`].
     ///
@@ -44,7 +45,8 @@ impl Link {
             let connection = timeout_at(deadline, self.connection());
             let connection = connection.await.map_err(|_| self.late::<R>(timeout))??;
             let left = deadline.saturating_duration_since(Instant::now());
-            connection.begin(request, left).await
+            // With less, a connection that was slow to open would be closed before it is of use.
+            connection.begin(request, left.max(timeout / 3)).await
         };
         outcome.await.inspect_err(|_| self.client.refresh())
     }

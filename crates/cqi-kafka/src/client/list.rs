@@ -41,8 +41,11 @@ impl Client {
             missing: BTreeMap::new(),
             listed: Listed::new(),
         };
+        tokio::select! {
+            _ = timeout_at(deadline, search.run()) => {}
+            () = self.inner.shared.closed() => {}
+        }
         // When time is up, what was said last is why.
-        let _ = timeout_at(deadline, search.run()).await;
         search.end(limit)
     }
 }
@@ -186,9 +189,19 @@ impl Search<'_> {
 
     /// Gives up what is open.
     fn end(mut self, limit: Duration) -> Listed {
+        let trouble = self.client.inner.shared.trouble();
         for partition in self.open.into_keys() {
-            let late =
-                || Error::timeout(format!("no offset of {partition} was had within {limit:?}"));
+            if let Err(closed) = self.client.check_open() {
+                self.listed.insert(partition, Err(closed));
+                continue;
+            }
+            let late = || {
+                let text = format!("no offset of {partition} was had within {limit:?}");
+                Error::timeout(match &trouble {
+                    Some(trouble) => format!("{text}: {trouble}"),
+                    None => text,
+                })
+            };
             let reason = self.reasons.remove(&partition);
             let error = reason.map_or_else(late, |reason| {
                 Error::new(reason.kind(), format!("{reason:#}, still after {limit:?}"))

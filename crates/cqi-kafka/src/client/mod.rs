@@ -13,8 +13,7 @@ mod refresh;
 mod settings;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use cqi_errors::{Error, Result};
@@ -38,8 +37,8 @@ pub use settings::ClientSettings;
 /// 8305 recommends for the addresses of one host.
 const BOOTSTRAP_STAGGER: Duration = Duration::from_millis(250);
 
-/// How long a broker of the cluster is waited for before another is asked as well: none answers
-/// metadata that slowly while it is well.
+/// How long a broker of the cluster is waited for before another is asked as well, where the timeout
+/// leaves time for that: none answers metadata that slowly while it is well.
 const STAGGER: Duration = Duration::from_secs(1);
 
 /// A cluster of brokers, found again after each move.
@@ -80,7 +79,9 @@ struct Shared {
     control: Control,
     /// A health check waits behind nobody else's request.
     health: Control,
-    closed: AtomicBool,
+    closed: watch::Sender<bool>,
+    /// Why the refresher's last question got no answer.
+    trouble: std::sync::Mutex<Option<Arc<str>>>,
 }
 
 impl Client {
@@ -143,7 +144,7 @@ impl Client {
     /// When the future is dropped, the task ends all the same.
     pub async fn close(&self) {
         let shared = &self.inner.shared;
-        shared.closed.store(true, Ordering::Release);
+        shared.closed.send_replace(true);
         self.inner.task.lock().await.shutdown().await;
         shared.control.close().await;
         shared.health.close().await;
@@ -212,7 +213,7 @@ impl Client {
     /// `broker 1 (host:port)`, for messages.
     pub(crate) fn describe(&self, node: i32) -> String {
         match self.inner.shared.cluster.borrow().brokers.get(&node) {
-            Some(Host { name, port }) => format!("broker {node} ({name}:{port})"),
+            Some(host) => format!("broker {node} ({host})"),
             None => format!("broker {node}"),
         }
     }
@@ -252,7 +253,8 @@ impl Shared {
             wishes: watch::Sender::default(),
             control: Control::new(&settings, &connection),
             health: Control::new(&settings, &connection),
-            closed: AtomicBool::new(false),
+            closed: watch::Sender::new(false),
+            trouble: std::sync::Mutex::default(),
             settings,
             connection,
         })
@@ -275,7 +277,7 @@ impl Shared {
             true => {
                 BOOTSTRAP_STAGGER.min(timeout / 2 / u32::try_from(first.len()).unwrap_or(u32::MAX))
             }
-            false => STAGGER,
+            false => STAGGER.min(timeout / 4),
         };
         first.retain(|host| !hosts.contains(host));
         hosts.append(&mut first);
@@ -285,10 +287,25 @@ impl Shared {
     }
 
     fn check_open(&self) -> Result<()> {
-        match self.closed.load(Ordering::Acquire) {
+        match *self.closed.borrow() {
             true => Err(dial::closed_error()),
             false => Ok(()),
         }
+    }
+
+    /// Waits until the client is closed.
+    async fn closed(&self) {
+        // The sender is held.
+        let _ = self.closed.subscribe().wait_for(|closed| *closed).await;
+    }
+
+    /// Why no broker answers, where none does.
+    fn trouble(&self) -> Option<Arc<str>> {
+        self.trouble_slot().clone()
+    }
+
+    fn trouble_slot(&self) -> MutexGuard<'_, Option<Arc<str>>> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -28,7 +28,6 @@ pub(super) struct Refresher {
     served: Wishes,
     /// The last answer is known to change soon, or there was none.
     unsettled: bool,
-    failing: bool,
     pauses: Pauses,
     /// When a question is asked for which there is a reason.
     earliest: Instant,
@@ -45,7 +44,6 @@ impl Refresher {
             wishes: shared.wishes.subscribe(),
             served: Wishes::default(),
             unsettled: false,
-            failing: false,
             earliest: now + pauses.next(),
             due: now + settings.metadata_max_age,
             pauses,
@@ -99,23 +97,23 @@ impl Refresher {
         self.due = now + self.shared.settings.metadata_max_age;
         match outcome {
             Ok(learnt) => {
-                if self.failing {
+                if self.shared.trouble_slot().take().is_some() {
                     tracing::info!("the brokers answer again");
                 }
-                self.failing = false;
                 self.unsettled = learnt.unsettled;
                 if learnt.news {
                     self.pauses.reset();
                 }
             }
             Err(error) => {
-                if !self.failing {
+                let error = format!("{error:#}");
+                let before = self.shared.trouble_slot().replace(error.as_str().into());
+                if before.is_none() {
                     tracing::warn!(
-                        error = format_args!("{error:#}"),
+                        error,
                         "no broker answers: what is known of the cluster goes out of date"
                     );
                 }
-                self.failing = true;
                 self.unsettled = true;
             }
         }

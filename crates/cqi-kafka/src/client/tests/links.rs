@@ -233,3 +233,63 @@ async fn a_connection_that_broke_has_the_cluster_asked() {
     client.link(1).send(&question, LONG).await.unwrap_err();
     assert!(refreshes() > before, "one that was never open");
 }
+
+#[tokio::test]
+async fn who_has_little_time_does_not_end_what_others_wait_for() {
+    let kafka = Kafka::builder().proxied().start().await.unwrap();
+    let client = connect(kafka.bootstrap()).await;
+    let proxy = kafka.broker(1).proxy(Listener::Plaintext);
+    let before = proxy.total_connections();
+    proxy.freeze();
+    let question = question();
+    let patient = client.ask_node(1, &question, LONG);
+    let hasty = async {
+        for timeout in [1, 50, 100] {
+            let timeout = Duration::from_millis(timeout);
+            let error = client.ask_node(1, &question, timeout).await.unwrap_err();
+            assert_eq!(error.kind(), Kind::Timeout, "{error:#}");
+            assert!(error.to_string().contains(&kafka.bootstrap()), "{error:#}");
+        }
+        proxy.pass();
+    };
+    let (answer, ()) = tokio::join!(patient, hasty);
+    answer.unwrap();
+    assert_eq!(proxy.total_connections(), before);
+}
+
+#[tokio::test]
+async fn who_answered_too_late_is_disconnected_and_its_other_callers_are_answered() {
+    let kafka = Kafka::start().await.unwrap();
+    let bootstrap = kafka.bootstrap();
+    let port = bootstrap.rsplit(':').next().unwrap().parse().unwrap();
+    let slow = Proxy::to(("127.0.0.1", port)).start().await.unwrap();
+    let client = connect(bootstrap).await;
+    let host = |port| Host {
+        name: "127.0.0.1".into(),
+        port,
+    };
+    let (hosts, question) = (vec![host(slow.port()), host(port)], question());
+    let health = &client.inner.shared.health;
+    let deadline = Instant::now() + LONG;
+    let asked = health.ask_host(&hosts[0], &question, deadline).await;
+    asked.unwrap();
+    slow.freeze();
+    // The open one is asked first.
+    let other = health.ask_host(&hosts[0], &question, deadline);
+    let race = async {
+        let stagger = Duration::from_millis(50);
+        let answer = health.ask(&question, hosts.clone(), stagger, deadline);
+        answer.await.unwrap();
+        slow.pass();
+    };
+    let (other, ()) = tokio::join!(other, race);
+    other.unwrap();
+    eventually(|| async {
+        match slow.open_connections() {
+            0 => Ok(()),
+            open => Err(open),
+        }
+    })
+    .await;
+    assert_eq!(slow.total_connections(), 1);
+}

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use cqi_errors::Kind;
-use cqi_kafka::{Client, ClientSettings, Sasl};
+use cqi_kafka::{Client, ClientSettings, Isolation, OffsetSpec, Sasl, TopicPartition};
 use cqi_testkit::{Kafka, Listener};
 use tokio::runtime::Handle;
 
@@ -135,10 +135,20 @@ async fn close_ends_calls_that_are_under_way() {
         .await
         .unwrap();
     kafka.broker(1).proxy(Listener::Plaintext).freeze();
+    let latest = |topic| {
+        let partition = [TopicPartition::new(topic, 0)];
+        client.offsets(partition, OffsetSpec::Latest, Isolation::default())
+    };
     let under_way = async {
-        // The first on the connection that there is, the second on one that is not open yet.
-        let (partitions, check) = tokio::join!(client.partitions("a"), client.check());
-        for error in [partitions.unwrap_err(), check.unwrap_err()] {
+        // The first on the connection that there is, the second on one that is not open yet, and the
+        // third while it waits for what the client's task hears.
+        let (partitions, check, offsets) =
+            tokio::join!(client.partitions("a"), client.check(), latest("a"));
+        for error in [
+            partitions.unwrap_err(),
+            check.unwrap_err(),
+            offsets.unwrap_err(),
+        ] {
             assert_eq!(error.kind(), Kind::Cancelled, "{error:?}");
         }
     };
@@ -148,6 +158,8 @@ async fn close_ends_calls_that_are_under_way() {
         client.close().await;
     };
     tokio::join!(under_way, close);
+    let error = latest("b").await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Cancelled, "{error:?}");
     assert!(
         begun.elapsed() < Duration::from_secs(8),
         "{:?}",
