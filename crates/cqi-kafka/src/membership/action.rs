@@ -183,7 +183,8 @@ pub enum CommitError {
     Rebalancing,
     /// The member lost its partitions: their records come again elsewhere.
     Lost,
-    /// No answer, or a broker that is not ready: the offsets may have been written; try again.
+    /// No coordinator, no answer, or a broker that is not ready: the offsets may have been written. The
+    /// same commit may succeed a little later.
     Unavailable,
     /// The broker refuses this partition's offset with this code, and would again.
     Refused(TopicPartition, i16),

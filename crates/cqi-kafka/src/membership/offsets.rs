@@ -109,7 +109,8 @@ impl Membership {
                 }
                 Verdict::Expelled { .. } => CommitError::Lost,
                 Verdict::Rejoin => CommitError::Rebalancing,
-                _ => CommitError::Unavailable,
+                _ if Verdict::may_take_offset_later(*code) => CommitError::Unavailable,
+                _ => CommitError::Refused(partition.clone(), *code),
             };
             outcome = outcome.and(Err(error));
             // An answer to an earlier generation says nothing about this one.

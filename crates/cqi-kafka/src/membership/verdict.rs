@@ -1,5 +1,7 @@
 use kafka_protocol::ResponseError as E;
 
+use crate::code;
+
 /// What an error code means to a member, whatever the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
@@ -55,5 +57,11 @@ impl Verdict {
                     | E::FencedInstanceId
             )
         )
+    }
+
+    /// Whether the same commit may succeed a little later.
+    pub(super) const fn may_take_offset_later(code: i16) -> bool {
+        // What a broker cannot name passes as often as not, and to ask again does no harm.
+        code::is_retriable(code) || matches!(E::try_from_code(code), Some(E::UnknownServerError))
     }
 }

@@ -179,18 +179,23 @@ impl GroupConsumer {
     /// Commits offsets of owned partitions and waits until the broker has them: each that of the
     /// next record to read, after all before it are done, as `Records::next` gives it.
     ///
-    /// Commits go out one after the other, in the order of the calls. Nothing is committed by
-    /// itself.
+    /// Commits go out one after the other, in the order of the calls. While the coordinator is away
+    /// or on the move, the first is tried again and again and the others wait behind it. Nothing is
+    /// committed by itself.
     ///
     /// # Errors
     ///
     /// | Kind | Why | What to do |
     /// |---|---|---|
     /// | `Conflict` | a partition is not owned, or no longer | drop its work: it comes again elsewhere |
-    /// | `Temporary` | the group is rebalancing, or the coordinator is away: the offsets may have been written | poll on and commit again |
-    /// | `Timeout` | no answer within `commit_timeout`: the offsets may have been written | commit again |
+    /// | `Temporary` | the group is rebalancing | poll on, and commit what is owned then |
+    /// | `Timeout` | no confirmation within `commit_timeout` | commit again |
     /// | `Forbidden` | the user may not read the topic or the group | |
     /// | `InvalidInput` | the metadata is longer than the broker allows | |
+    ///
+    /// else what [`poll`](Self::poll) says of a member that is out of its group, or what the broker
+    /// refuses offsets with. Whatever the error, the offsets may have been written: an answer can get
+    /// lost.
     ///
     /// # Cancel safety
     ///

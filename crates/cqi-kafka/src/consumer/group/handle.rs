@@ -4,17 +4,15 @@ use std::time::Duration;
 
 use cqi_errors::Result;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, timeout};
 
+use super::commits::Commit;
 use super::error::{closed, commit_error, commit_timeout};
 use super::shared::Shared;
 use super::status::GroupStatus;
 use crate::TopicPartition;
 use crate::consumer::fetch::{Fetcher, Position, StartPosition};
 use crate::membership::{CommitError, Offset};
-
-/// The least that a commit takes which finds no coordinator (`retry.backoff.ms`).
-const UNAVAILABLE_PAUSE: Duration = Duration::from_millis(100);
 
 /// Commits, pauses and seeks for a [`GroupConsumer`](super::GroupConsumer), from any task.
 ///
@@ -25,15 +23,6 @@ pub struct GroupHandle {
     pub(super) commits: mpsc::Sender<Commit>,
     pub(super) fetcher: Weak<Fetcher>,
     pub(super) commit_timeout: Duration,
-}
-
-/// Offsets to commit, and who wants to know.
-#[derive(Debug)]
-pub(super) struct Commit {
-    pub(super) offsets: BTreeMap<TopicPartition, Offset>,
-    /// How often all had been lost when this was asked for.
-    pub(super) losses: u64,
-    pub(super) outcome: oneshot::Sender<Result<(), CommitError>>,
 }
 
 impl GroupHandle {
@@ -48,13 +37,16 @@ impl GroupHandle {
     ) -> Result<()> {
         let offsets = offsets.into_iter().collect();
         let group = &self.shared.group;
+        let begun = Instant::now();
         let committing = timeout(self.commit_timeout, self.try_commit(offsets)).await;
-        match committing.map_err(|_| commit_timeout(group))? {
-            Some(outcome) => outcome.map_err(|error| commit_error(group, &error)),
-            None => {
+        let failure = || self.shared.failure_since(begun);
+        match committing {
+            Ok(Some(outcome)) => outcome.map_err(|error| commit_error(group, &error, failure())),
+            Ok(None) => {
                 self.shared.check()?;
                 Err(closed(group))
             }
+            Err(_) => Err(commit_timeout(group, self.commit_timeout, failure())),
         }
     }
 
@@ -63,7 +55,6 @@ impl GroupHandle {
         &self,
         offsets: BTreeMap<TopicPartition, Offset>,
     ) -> Option<Result<(), CommitError>> {
-        let begun = Instant::now();
         let (outcome, told) = oneshot::channel();
         let commit = Commit {
             offsets,
@@ -71,12 +62,7 @@ impl GroupHandle {
             outcome,
         };
         self.commits.send(commit).await.ok()?;
-        let outcome = told.await.ok();
-        if outcome == Some(Err(CommitError::Unavailable)) {
-            // Who commits again at once must not spin while there is no coordinator.
-            sleep_until(begun + UNAVAILABLE_PAUSE).await;
-        }
-        outcome
+        told.await.ok()
     }
 
     /// Stops delivering records of these partitions until they are resumed; they stay owned.

@@ -1,6 +1,7 @@
 //! A member of a group: its task, and what its caller sees.
 
 mod changes;
+mod commits;
 mod consumer;
 mod error;
 mod event;

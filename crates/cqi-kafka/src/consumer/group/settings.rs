@@ -28,7 +28,8 @@ pub struct GroupSettings {
     pub member: membership::Settings,
     /// How its records are fetched.
     pub fetch: FetchSettings,
-    /// The longest that a commit may take, with those before it (`default.api.timeout.ms`). 60 s.
+    /// The longest that a commit may take, with those before it, and with the search for a
+    /// coordinator that is away (`default.api.timeout.ms`). 60 s.
     pub commit_timeout: Duration,
     /// The most commits that wait for those before them, 1 or more; others wait for a place. 64.
     pub max_queued_commits: usize,

@@ -3,6 +3,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cqi_errors::{Error, Result};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::changes::{Changes, Step};
 use super::error::{Refusal, closed, ended};
@@ -29,6 +30,8 @@ struct State {
     asleep: bool,
     changes: Changes,
     standing: Standing,
+    /// What the coordinator, or the search for it, failed at last.
+    failure: Option<(Instant, String)>,
     end: Option<End>,
 }
 
@@ -158,6 +161,16 @@ impl Shared {
     pub(super) fn trouble(&self, error: Error) {
         self.lock().changes.trouble(error);
         self.caller.notify_one();
+    }
+
+    pub(super) fn fail(&self, failure: String) {
+        self.lock().failure = Some((Instant::now(), failure));
+    }
+
+    /// Why there is no coordinator, or it did not do what it was asked for, if that was since then.
+    pub(super) fn failure_since(&self, begun: Instant) -> Option<String> {
+        let failure = self.lock().failure.clone();
+        failure.filter(|(at, _)| *at >= begun).map(|(_, text)| text)
     }
 
     pub(super) fn refuse(&self, refusal: Refusal) {

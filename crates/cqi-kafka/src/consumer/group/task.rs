@@ -7,11 +7,11 @@ use std::time::Duration;
 use cqi_errors::{Error, Result};
 use futures_util::future::{AbortHandle, Abortable, BoxFuture};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
-use super::error::Refusal;
-use super::handle::Commit;
+use super::commits::{Commit, Commits, Offsets};
+use super::error::{self, Refusal};
 use super::links::Links;
 use super::protocol::Peer;
 use super::shared::{Alive, Shared};
@@ -19,7 +19,7 @@ use super::watch::{News, TopicWatch};
 use crate::client::Client;
 use crate::code;
 use crate::membership::{
-    Action, Change, CommitError, Event, Membership, Request, RequestId, Response, Settings,
+    Action, Change, Event, Membership, Request, RequestId, Response, Settings,
 };
 
 type Topics = std::collections::BTreeSet<Arc<str>>;
@@ -39,8 +39,7 @@ pub(super) struct GroupTask {
     watch: TopicWatch,
     topics: Topics,
     refused: BTreeMap<Arc<str>, i16>,
-    commits: mpsc::Receiver<Commit>,
-    committing: Option<oneshot::Sender<Result<(), CommitError>>>,
+    commits: Commits,
     closing: bool,
     over: bool,
 }
@@ -50,7 +49,7 @@ enum Woken {
     ByWish,
     ByTime,
     By(Outcome),
-    ByCommit(Option<Commit>),
+    ByCommit(Option<(Offsets, u64)>),
     ByNews(News),
 }
 
@@ -63,6 +62,7 @@ impl GroupTask {
     ) -> Self {
         Self {
             watch: TopicWatch::new(client.clone()),
+            commits: Commits::new(commits, client.retry_pauses()),
             client,
             shared,
             member: Membership::new(settings, fastrand::u64(..)),
@@ -72,8 +72,6 @@ impl GroupTask {
             parked: None,
             topics: Topics::new(),
             refused: BTreeMap::new(),
-            commits,
-            committing: None,
             closing: false,
             over: false,
         }
@@ -90,7 +88,7 @@ impl GroupTask {
                 Woken::ByWish => {}
                 Woken::ByTime => self.handle(Event::Tick),
                 Woken::By((id, outcome)) => self.answered(id, outcome),
-                Woken::ByCommit(Some(commit)) => self.commit(commit),
+                Woken::ByCommit(Some((offsets, losses))) => self.commit(offsets, losses),
                 // Those that came before the end are through.
                 Woken::ByCommit(None) => self.leave(),
                 Woken::ByNews(news) => self.learn(news),
@@ -106,9 +104,7 @@ impl GroupTask {
             () = self.shared.task.notified() => Woken::ByWish,
             () = sleep_until(tick), if deadline.is_some() => Woken::ByTime,
             Some(outcome) = self.requests.next(), if !self.requests.is_empty() => Woken::By(outcome),
-            commit = self.commits.recv(), if self.committing.is_none() && !self.closing => {
-                Woken::ByCommit(commit)
-            }
+            commit = self.commits.next(), if !self.closing => Woken::ByCommit(commit),
             news = self.watch.news() => Woken::ByNews(news),
         }
     }
@@ -137,26 +133,22 @@ impl GroupTask {
         self.handle(Event::Close);
     }
 
-    fn commit(&mut self, commit: Commit) {
-        // Nobody waits any more: it was given up in the queue.
-        if commit.outcome.is_closed() {
-            return;
+    fn commit(&mut self, offsets: Offsets, losses: u64) {
+        match self.shared.may_commit(offsets.keys(), losses) {
+            Ok(()) => self.handle(Event::Commit { id: 0, offsets }),
+            Err(error) => self.commits.tried(Err(error)),
         }
-        let allowed = self.shared.may_commit(commit.offsets.keys(), commit.losses);
-        if allowed.is_err() {
-            // Nobody waits any more: that is fine.
-            let _ = commit.outcome.send(allowed);
-            return;
-        }
-        self.committing = Some(commit.outcome);
-        let offsets = commit.offsets;
-        self.handle(Event::Commit { id: 0, offsets });
     }
 
     fn answered(&mut self, id: RequestId, outcome: Option<Result<Response>>) {
         self.parked.take_if(|(parked, _)| *parked == id);
         let event = match outcome {
-            Some(Ok(response)) => Event::Response(id, response),
+            Some(Ok(response)) => {
+                if let Some(failure) = error::failure_of(&response) {
+                    self.shared.fail(failure);
+                }
+                Event::Response(id, response)
+            }
             Some(Err(error)) => {
                 self.failed(error);
                 Event::Failed(id)
@@ -170,6 +162,7 @@ impl GroupTask {
     fn failed(&self, error: Error) {
         let group = &*self.shared.group;
         tracing::debug!(group, error = format_args!("{error:#}"), "a request failed");
+        self.shared.fail(format!("{error:#}"));
         if !error.kind().is_retryable() {
             self.shared.trouble(error.context(format!("group {group}")));
         }
@@ -198,7 +191,10 @@ impl GroupTask {
         if coordinator != self.member.coordinator() {
             let (group, node) = (&*self.shared.group, self.member.coordinator());
             match node {
-                Some(_) => tracing::debug!(group, node, "found the group's coordinator"),
+                Some(_) => {
+                    tracing::debug!(group, node, "found the group's coordinator");
+                    self.commits.hurry();
+                }
                 None => tracing::debug!(group, "looking for the group's coordinator again"),
             }
         }
@@ -219,12 +215,7 @@ impl GroupTask {
                 self.shared.change(change);
             }
             Action::Positions(positions) => self.shared.position(positions),
-            Action::Committed { outcome, .. } => {
-                if let Some(told) = self.committing.take() {
-                    // Nobody waits any more: the outcome is lost on purpose.
-                    let _ = told.send(outcome);
-                }
-            }
+            Action::Committed { outcome, .. } => self.commits.tried(outcome),
             Action::Watch { id, topics } => self.watch.watch(id, topics),
             Action::Warn { api, code } => {
                 let code = code::name(code);
@@ -238,8 +229,8 @@ impl GroupTask {
             }
             Action::Overdue => tracing::warn!(
                 group = &*group,
-                "no poll for max_poll_interval: the member leaves until the next one; \
-                 work less between polls, or allow more"
+                "no poll for max_poll_interval, or partitions not given back within it: the member \
+                 leaves until the next poll; work less between polls, or allow more"
             ),
             Action::Closed => {
                 self.over = true;

@@ -23,11 +23,17 @@ async fn pitfall_8_a_broker_that_was_killed_and_comes_back_finds_its_members() {
             .each_ref()
             .map(|seat| seat.consumer.status().member_id);
         kafka.brokers()[0].kill().unwrap();
+        let handle = seats[0].consumer.handle();
+        let first = (seats[0].owned.first().cloned()).unwrap();
+        let commit = tokio::spawn(async move { handle.commit([(first, offset(10, ""))]).await });
         for _ in 0..20 {
             join_all(seats.iter_mut().map(Seat::step)).await;
         }
         assert!(share(&seats, &[2, 2]), "what is owned is kept meanwhile");
+        assert!(!commit.is_finished());
         kafka.brokers()[0].restart().await.unwrap();
+        until(&mut seats, "committed", |_| commit.is_finished()).await;
+        commit.await.unwrap().unwrap();
         spread(&kafka, &topic, 4, 40, 40).await;
         let took = until(&mut seats, "read after the restart", |_| {
             seen_all(&seen, 80)
@@ -112,6 +118,9 @@ async fn members_follow_their_coordinator_to_another_broker() {
     let status = seats[0].consumer.status();
     let coordinator = status.coordinator.unwrap();
     kafka.broker(coordinator).kill().unwrap();
+    let handle = seats[0].consumer.handle();
+    let first = (seats[0].owned.first().cloned()).unwrap();
+    let commit = tokio::spawn(async move { handle.commit([(first, offset(10, ""))]).await });
     let took = until(&mut seats, "moved", |seats| {
         let elsewhere = |seat: &Seat| {
             let status = seat.consumer.status();
@@ -121,6 +130,8 @@ async fn members_follow_their_coordinator_to_another_broker() {
     })
     .await;
     println!("the coordinator moved within {took:?}");
+    until(&mut seats, "committed", |_| commit.is_finished()).await;
+    commit.await.unwrap().unwrap();
     until(&mut seats, "two again", |seats| share(seats, &[3, 3])).await;
     assert_eq!(seats[0].consumer.status().member_id, status.member_id);
     spread(&kafka, &topic, 6, 60, 60).await;

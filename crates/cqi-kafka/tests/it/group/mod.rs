@@ -1,5 +1,6 @@
 //! Groups of members, on real brokers.
 
+mod commits;
 mod coordinator;
 mod idle;
 mod lifecycle;

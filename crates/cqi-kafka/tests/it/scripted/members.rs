@@ -478,12 +478,15 @@ async fn heartbeat_at_work() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn offset_commit() {
     committing(expect![[r#"
-        Conflict: 82
-        Conflict, whose text lacks the code: 22 25
-        Forbidden: 29 30
-        InvalidInput: 12 28
-        Permanent: 42
-        Temporary, whose text lacks the code: -1 1 to 11 13 to 21 23 24 26 27 31 to 41 43 to 81 83 to 133 999
+        Conflict: 22 25 47 82 90
+        Forbidden: 29 to 31 53 65
+        InvalidInput: 10 12 17 18 24 26 28 32 44 87
+        NotFound: 1 109
+        Permanent: 4 11 21 23 33 to 40 42 43 45 46 48 to 52 54 55 57 59 to 64 66 to 69 73 76 77 79 81 85 86 91 to 99 101 102 104 105 107 108 110 to 121 124 to 132
+        Temporary: 8 27
+        Timeout: -1 2 3 5 to 7 9 13 to 16 19 20 41 56 70 to 72 74 75 78 80 83 84 88 89 100 103 106 122 123 133
+        Unauthorized: 58
+        Unknown: 999
     "#]]).await;
 }
 
