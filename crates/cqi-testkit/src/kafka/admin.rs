@@ -64,7 +64,7 @@ impl Brokers {
     pub(super) fn cluster(&self) -> Result<(Option<String>, Vec<i32>)> {
         let metadata = self.first(|address| metadata(address, &[]))?;
         let brokers = metadata.brokers.iter().map(|broker| broker.node_id.0);
-        let cluster = metadata.cluster_id.as_ref().map(|id| id.to_string());
+        let cluster = metadata.cluster_id.as_ref().map(ToString::to_string);
         Ok((cluster, brokers.collect()))
     }
 

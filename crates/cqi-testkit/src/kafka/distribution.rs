@@ -138,7 +138,8 @@ fn download(maven: &Path, pause: Duration, version: &str, new: &Path) -> Result<
     fs::write(&project, pom(version)).context("write pom.xml")?;
     let mut copy = Command::new(maven);
     copy.current_dir(folder.path())
-        .args(["-q", "-B", "-f"])
+        // Without `-C`, a checksum that does not fit is a warning.
+        .args(["-q", "-B", "-C", "-f"])
         .arg(&project)
         .arg(PLUGIN)
         .arg("-DincludeScope=runtime")
