@@ -61,6 +61,7 @@ fn each_of_ten_thousand_clients_that_hang_up_is_accounted_for() {
         let servers = Servers::start(telemetry.layers()).await;
         storm(&telemetry.recorder, seed, servers.http, servers.grpc).await;
         servers.stop().await;
+        strays().await;
         telemetry.rest().await;
     });
     agreement::check(&telemetry);
@@ -75,6 +76,19 @@ fn each_of_ten_thousand_clients_that_hang_up_is_accounted_for() {
         let count = book.ended.iter().filter(alike).count();
         assert!(count > 100, "only {count} are {ending:?}, head: {head}");
     }
+}
+
+/// Waits for the streams that outlive their connection: they are tasks of their own, and one that was not
+/// polled yet is a request that has not begun.
+async fn strays() {
+    let tasks = tokio::runtime::Handle::current().metrics();
+    let gone = async {
+        while tasks.num_alive_tasks() > 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let result = tokio::time::timeout(Duration::from_secs(10), gone).await;
+    assert!(result.is_ok(), "{} tasks are left", tasks.num_alive_tasks());
 }
 
 async fn storm(recorder: &Recorder, seed: u64, http: SocketAddr, grpc: SocketAddr) {
