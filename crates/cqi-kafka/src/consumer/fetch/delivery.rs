@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Position;
 use super::budget::Lease;
+use super::chunk::Page;
 use crate::TopicPartition;
 use crate::membership::Offset;
 use crate::records::Record;
@@ -19,20 +20,23 @@ use crate::records::Record;
 pub struct Records {
     partition: TopicPartition,
     records: Vec<Record>,
+    /// The offset after them.
+    next: i64,
     position: Position,
     lease: Arc<Lease>,
 }
 
 impl Records {
-    pub(super) const fn new(
+    pub(super) fn new(
         partition: TopicPartition,
-        records: Vec<Record>,
+        page: Page,
         position: Position,
         lease: Arc<Lease>,
     ) -> Self {
         Self {
             partition,
-            records,
+            records: page.records,
+            next: page.next,
             position,
             lease,
         }
@@ -47,9 +51,9 @@ impl Records {
     /// Returns what to commit when all of them are processed: the offset after them, also where
     /// records are missing there, with the leader's epoch.
     #[must_use]
-    pub fn next(&self) -> (TopicPartition, Offset) {
+    pub fn next_offset(&self) -> (TopicPartition, Offset) {
         let offset = Offset {
-            offset: self.position.offset.unwrap_or(0),
+            offset: self.next,
             leader_epoch: self.position.leader_epoch,
             metadata: Arc::from(""),
         };

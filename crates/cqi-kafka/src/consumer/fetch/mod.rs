@@ -197,7 +197,7 @@ impl Fetcher {
             }
             if !page.records.is_empty() {
                 let position = given_back.position;
-                return Some(Ok(Records::new(partition, page.records, position, lease)));
+                return Some(Ok(Records::new(partition, page, position, lease)));
             }
         }
     }

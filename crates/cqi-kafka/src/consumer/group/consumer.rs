@@ -39,7 +39,7 @@ use crate::membership::Offset;
 /// loop {
 ///     match consumer.poll(Duration::from_secs(1)).await? {
 ///         Some(Event::Records(records)) => {
-///             let next = records.next();
+///             let next = records.next_offset();
 ///             for record in &records {
 ///                 println!("{:?}", record.value());
 ///             }
@@ -177,7 +177,7 @@ impl GroupConsumer {
     }
 
     /// Commits offsets of owned partitions and waits until the broker has them: each that of the
-    /// next record to read, after all before it are done, as `Records::next` gives it.
+    /// next record to read, after all before it are done, as `Records::next_offset` gives it.
     ///
     /// Commits go out one after the other, in the order of the calls. While the coordinator is away
     /// or on the move, the first is tried again and again and the others wait behind it. Nothing is

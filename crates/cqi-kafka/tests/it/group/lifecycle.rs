@@ -21,7 +21,7 @@ async fn the_readmes_consumer_runs() {
                 for record in &*records {
                     values.push(record.value().unwrap().to_vec());
                 }
-                consumer.commit([records.next()]).await.unwrap();
+                consumer.commit([records.next_offset()]).await.unwrap();
             }
             Some(Event::Lost(partitions)) => panic!("lost {partitions:?}"),
             _ => {}

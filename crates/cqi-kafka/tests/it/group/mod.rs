@@ -130,7 +130,7 @@ impl Seat {
                     *self.seen.lock().unwrap().entry(value).or_default() += 1;
                 }
                 if self.commits {
-                    self.commit([records.next()]).await;
+                    self.commit([records.next_offset()]).await;
                 }
             }
             None => {}

@@ -92,7 +92,7 @@ async fn read(bootstrap: String, topic: &str) -> BTreeMap<i32, Vec<String>> {
     let mut read: BTreeMap<i32, Vec<String>> = (0..count).map(|n| (n, Vec::new())).collect();
     while !ends.is_empty() {
         if let Some(Event::Records(records)) = consumer.poll(PATIENCE).await.unwrap() {
-            let (partition, next) = records.next();
+            let (partition, next) = records.next_offset();
             let values = read.entry(partition.partition()).or_default();
             for record in &*records {
                 values.push(String::from_utf8(record.value().unwrap().to_vec()).unwrap());

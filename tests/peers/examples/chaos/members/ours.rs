@@ -90,7 +90,7 @@ impl Member {
     async fn on(&mut self, event: Event) {
         match event {
             Event::Records(records) => {
-                let (partition, next) = records.next();
+                let (partition, next) = records.next_offset();
                 for record in &records {
                     let value = record.value().expect("a value");
                     self.journal

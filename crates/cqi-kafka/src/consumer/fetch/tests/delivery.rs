@@ -29,8 +29,8 @@ async fn all_records_come_in_order_from_each_partition() {
             assert_eq!(record.value(), Some(value.as_bytes()));
             *position += 1;
         }
-        assert_eq!(records.next().1.offset, *position);
-        assert_eq!(records.next().1.leader_epoch, Some(0));
+        assert_eq!(records.next_offset().1.offset, *position);
+        assert_eq!(records.next_offset().1.leader_epoch, Some(0));
     }
     for position in fetcher.positions().values() {
         assert_eq!(position.offset, Some(1500));

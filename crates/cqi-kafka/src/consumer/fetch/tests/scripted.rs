@@ -84,7 +84,7 @@ async fn a_log_that_lost_records_is_gone_back_to_where_it_was_cut() {
     }
     let mut position = 0;
     while position < 8 {
-        position = next(&fetcher).await.next().1.offset;
+        position = next(&fetcher).await.next_offset().1.offset;
     }
     // What comes in their place is read, although the position is behind the log's end.
     kafka.lose_records("orders", 0, 4).unwrap();
