@@ -22,6 +22,7 @@ pub(super) struct Requests {
     /// One for each request that may await its answer.
     slots: Arc<Semaphore>,
     max_in_flight: usize,
+    max_frame_bytes: usize,
     state: Mutex<State>,
     /// There is something to write.
     queued: Notify,
@@ -86,6 +87,7 @@ impl Requests {
             client_id: settings.client_id.clone().into(),
             slots: Arc::new(Semaphore::new(max_in_flight)),
             max_in_flight,
+            max_frame_bytes: settings.max_frame_bytes,
             state: Mutex::default(),
             queued: Notify::new(),
             sooner: Notify::new(),
@@ -241,7 +243,7 @@ impl Requests {
 
     /// Reads an answer; ends the connection with one that cannot be read.
     fn read<R: Api>(&self, frame: Bytes, version: i16) -> Result<R::Answer> {
-        let answer = decode::<R>(frame, version).map_err(|error| {
+        let answer = decode::<R>(frame, version, self.max_frame_bytes).map_err(|error| {
             self.close(&Failure::out_of_step(&error));
             error.context(format!("cannot read from kafka broker {}", self.broker))
         })?;

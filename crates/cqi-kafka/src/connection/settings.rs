@@ -23,8 +23,9 @@ pub struct ConnectionSettings {
     /// The most bytes that one answer may have, and so the most that are reserved for it; 100 MiB by
     /// default.
     ///
-    /// It is reserved when the answer's length is read; a longer answer ends the connection, and the
-    /// request fails as `Permanent`. Records come in answers as large as the fetch allows, and one batch
+    /// It is reserved when the answer's length is read; what is then read out of it points into it, and
+    /// may take as much again. An answer beyond either ends the connection, and the request fails as
+    /// `Permanent`. Records come in answers as large as the fetch allows, and one batch
     /// larger than that comes whole.
     pub max_frame_bytes: usize,
     /// How connections are encrypted; not at all by default (`security.protocol`).

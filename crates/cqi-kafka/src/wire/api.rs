@@ -101,18 +101,15 @@ pub(crate) fn correlation_id(frame: &Bytes) -> Option<i32> {
 
 /// Reads an answer: a frame without its length, to a request that was sent in this version.
 ///
-/// Bytes after the answer are ignored.
+/// Beside the frame it takes no more memory than so much. Bytes after the answer are ignored.
 ///
 /// # Errors
 ///
 /// `Permanent` when the frame does not hold such an answer: where the frame ends says that what
 /// comes next is one again, but who sends this is no broker that we understand.
-pub(crate) fn decode<R: Api>(frame: Bytes, version: i16) -> Result<R::Answer> {
-    let mut reader = Reader::new(
-        frame,
-        version,
-        R::header_version(version) >= FLEXIBLE_HEADER,
-    );
+pub(crate) fn decode<R: Api>(frame: Bytes, version: i16, room: usize) -> Result<R::Answer> {
+    let flexible = R::header_version(version) >= FLEXIBLE_HEADER;
+    let mut reader = Reader::new(frame, version, flexible, room);
     read::<R>(&mut reader).map_err(|malformed| {
         let (field, byte) = reader.position();
         Error::permanent(format!(

@@ -11,6 +11,8 @@ pub(crate) struct Reader {
     end: usize,
     version: i16,
     flexible: bool,
+    /// How much memory the elements of arrays may still take.
+    room: usize,
     /// What is being read, for the message when it cannot be.
     field: &'static str,
 }
@@ -26,6 +28,8 @@ pub(crate) enum Malformed {
     Null,
     /// It is no UTF-8.
     Utf8,
+    /// It takes more memory than an answer may.
+    Room,
 }
 
 impl Malformed {
@@ -35,13 +39,15 @@ impl Malformed {
             Self::Length => "has an impossible length",
             Self::Null => "is null",
             Self::Utf8 => "is not UTF-8",
+            Self::Room => "takes more memory, once read, than `max_frame_bytes`",
         }
     }
 }
 
 impl Reader {
-    /// Begins with the frame's first byte; flexible versions have compact lengths and tagged fields.
-    pub(crate) const fn new(frame: Bytes, version: i16, flexible: bool) -> Self {
+    /// Begins with the frame's first byte; flexible versions have compact lengths and tagged fields. The
+    /// elements of arrays may take so much memory in all, beside the frame.
+    pub(crate) const fn new(frame: Bytes, version: i16, flexible: bool, room: usize) -> Self {
         let end = frame.len();
         Self {
             frame,
@@ -49,6 +55,7 @@ impl Reader {
             end,
             version,
             flexible,
+            room,
             field: "",
         }
     }
@@ -141,6 +148,9 @@ impl Reader {
         if count > self.left() / T::least(self.flexible) {
             return Err(Malformed::Short);
         }
+        // Elements without content take a few bytes of a frame and many times that in memory.
+        let size = count.saturating_mul(size_of::<T>());
+        self.room = self.room.checked_sub(size).ok_or(Malformed::Room)?;
         let mut elements = Vec::with_capacity(count);
         for _ in 0..count {
             elements.push(T::read(self)?);

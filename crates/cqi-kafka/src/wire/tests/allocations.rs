@@ -3,7 +3,7 @@ use bytes::{Bytes, BytesMut};
 use fastrand::Rng;
 use kafka_protocol::messages::FetchRequest;
 
-use super::frame;
+use super::{ROOM, frame};
 use crate::records::AbortedTransaction;
 use crate::wire::{FetchAnswer, FetchPartition, FetchTopic, correlation_id, decode};
 
@@ -40,7 +40,7 @@ fn a_fetch_answer_takes_one_allocation_per_array() {
         let mut read = None;
         let used = measure(|| {
             assert_eq!(correlation_id(&bytes), Some(7));
-            read = Some(decode::<FetchRequest>(bytes.clone(), 12));
+            read = Some(decode::<FetchRequest>(bytes.clone(), 12, ROOM));
         });
         assert_eq!(read.unwrap().unwrap(), answer);
         let arrays = usize::from(topics > 0) + topics + topics * aborting as usize;

@@ -8,7 +8,7 @@ use kafka_protocol::protocol::{
     Decodable, Message, StrBytes, VersionRange, decode_request_header_from_buffer,
 };
 
-use super::each_api;
+use super::{ROOM, each_api};
 use super::respond::Respond;
 use crate::wire::{Api, Versions, decode, encode};
 
@@ -121,7 +121,7 @@ fn an_answer_says_how_long_to_be_quiet() {
         let mut rng = Rng::with_seed(3);
         let answer = draw::<R>(&mut rng, version);
         let text = format!("{answer:?}");
-        let read = decode::<R>(frame::<R>(&answer, version, &mut rng), version).unwrap();
+        let read = decode::<R>(frame::<R>(&answer, version, &mut rng), version, ROOM).unwrap();
         let said = read.throttle_ms();
         let expected = format!("throttle_time_ms: {said}");
         assert!(

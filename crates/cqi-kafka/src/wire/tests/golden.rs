@@ -5,6 +5,7 @@ use cqi_errors::Kind;
 use expect_test::expect;
 use kafka_protocol::messages::{ApiVersionsRequest, FetchRequest, SaslHandshakeRequest};
 
+use super::ROOM;
 use crate::records::AbortedTransaction;
 use crate::wire::reader::{Malformed, Reader};
 use crate::wire::{
@@ -28,7 +29,7 @@ fn the_versions_of_a_broker() {
         &[1, 1, 8],                // one tagged field, the epoch of the finalized features
         &[0, 0, 0, 0, 0, 0, 0, 5], // which is not for us
     ]);
-    let answer = decode::<ApiVersionsRequest>(frame, 3).unwrap();
+    let answer = decode::<ApiVersionsRequest>(frame, 3, ROOM).unwrap();
     let api = |api_key, min_version, max_version| ApiVersion {
         api_key,
         min_version,
@@ -52,7 +53,7 @@ fn a_broker_that_does_not_know_the_version_answers_in_the_first() {
         &[0, 0, 0, 1], // one API
         &[0, 18, 0, 0, 0, 2],
     ]);
-    let answer = decode::<ApiVersionsRequest>(frame, 3).unwrap();
+    let answer = decode::<ApiVersionsRequest>(frame, 3, ROOM).unwrap();
     assert_eq!(
         answer,
         ApiVersionsAnswer {
@@ -101,7 +102,7 @@ fn fetched() -> Bytes {
 #[test]
 fn fetched_records() {
     assert_eq!(
-        decode::<FetchRequest>(fetched(), 12).unwrap(),
+        decode::<FetchRequest>(fetched(), 12, ROOM).unwrap(),
         FetchAnswer {
             throttle_time_ms: 9,
             error_code: 0,
@@ -144,7 +145,7 @@ fn mechanisms_come_in_the_old_encoding() {
         b"PLAIN",
     ]);
     assert_eq!(
-        decode::<SaslHandshakeRequest>(frame, 1).unwrap(),
+        decode::<SaslHandshakeRequest>(frame, 1, ROOM).unwrap(),
         SaslHandshakeAnswer {
             error_code: 33,
             mechanisms: vec!["PLAIN".into()],
@@ -154,7 +155,7 @@ fn mechanisms_come_in_the_old_encoding() {
 
 #[test]
 fn a_varint_has_32_bits_at_most() {
-    let read = |bytes: &'static [u8]| Reader::new(bytes.into(), 0, true).unsigned_varint();
+    let read = |bytes: &'static [u8]| Reader::new(bytes.into(), 0, true, ROOM).unsigned_varint();
     assert_eq!(read(&[0x7f]), Ok(127));
     assert_eq!(read(&[0x80, 0x01]), Ok(128));
     assert_eq!(read(&[0xff, 0xff, 0xff, 0xff, 0x0f]), Ok(u32::MAX));
@@ -172,7 +173,7 @@ fn a_varint_has_32_bits_at_most() {
 #[test]
 fn a_malformed_answer_is_described() {
     let frame = fetched();
-    let short = decode::<FetchRequest>(frame.slice(..40), 12).unwrap_err();
+    let short = decode::<FetchRequest>(frame.slice(..40), 12, ROOM).unwrap_err();
     assert_eq!(
         short.kind(),
         Kind::Permanent,
@@ -180,13 +181,13 @@ fn a_malformed_answer_is_described() {
     );
     let mut null = frame.to_vec();
     null[16] = 0;
-    let null = decode::<FetchRequest>(null.into(), 12).unwrap_err();
+    let null = decode::<FetchRequest>(null.into(), 12, ROOM).unwrap_err();
     let mut text = frame.to_vec();
     text[17] = 0xff;
-    let text = decode::<FetchRequest>(text.into(), 12).unwrap_err();
+    let text = decode::<FetchRequest>(text.into(), 12, ROOM).unwrap_err();
     let mut length = frame.to_vec();
     length[16..21].fill(0xff);
-    let length = decode::<FetchRequest>(length.into(), 12).unwrap_err();
+    let length = decode::<FetchRequest>(length.into(), 12, ROOM).unwrap_err();
     let errors = [short, null, text, length].map(|error| error.to_string());
     expect![[r#"
         the broker's Fetch answer of version 12 is malformed: FetchTopic.partitions does not fit into what is left of the frame at byte 24 of 40; check that the address is that of a Kafka broker

@@ -6,16 +6,17 @@ use std::env;
 use allocation_counter::measure;
 use bytes::Bytes;
 use fastrand::Rng;
+use kafka_protocol::messages::FetchRequest;
 
 use super::oracle::draw;
 use super::respond::Respond;
-use super::{any_version, each_api, frame};
+use super::{ROOM, any_version, each_api, frame};
 use crate::assignor::{Assignment, Subscription};
 use crate::records::{
     AbortedTransaction, BatchBuilder, BatchOptions, Batches, Compression, Decompressor,
     FetchedRecords, NewHeader, NewRecord, Producer,
 };
-use crate::wire::decode;
+use crate::wire::{FetchPartition, FetchTopic, decode};
 
 /// A topic without partitions takes three bytes of a frame and this many times that in memory; what
 /// is nested in the first one comes on top.
@@ -27,7 +28,7 @@ fn survive<R: Respond>(bytes: Bytes, version: i16) -> bool {
     let most = TIMES * bytes.len() as u64 + MESSAGE;
     let mut whole = false;
     let shown = bytes.clone();
-    let used = measure(|| whole = decode::<R>(bytes, version).is_ok());
+    let used = measure(|| whole = decode::<R>(bytes, version, ROOM).is_ok());
     assert!(
         used.bytes_max <= most,
         "{:?} took {} for {shown:?}",
@@ -102,6 +103,44 @@ fn every_byte_changed_is_survived() {
     }
     for seed in 0..2 {
         each_api!(check(seed));
+    }
+}
+
+/// Topics without partitions take three bytes each.
+#[test]
+fn elements_without_content_take_no_more_memory_than_an_answer_may() {
+    const COUNT: usize = 100_000;
+    let mut frame = vec![0, 0, 0, 7, 0]; // correlation id, and no tagged fields
+    frame.extend([0; 10]); // throttling, no error, no session
+    frame.extend([0xa1, 0x8d, 0x06]); // COUNT + 1
+    frame.extend([1, 1, 0].repeat(COUNT));
+    frame.push(0);
+    let frame = Bytes::from(frame);
+    let element = size_of::<FetchTopic>();
+    for (room, fits) in [(COUNT * element, true), (COUNT * element - 1, false)] {
+        let mut read = None;
+        let used = measure(|| read = Some(decode::<FetchRequest>(frame.clone(), 12, room)));
+        match read.unwrap() {
+            Ok(answer) => assert!(fits && answer.responses.len() == COUNT),
+            Err(error) => {
+                assert!(
+                    !fits && error.to_string().contains("max_frame_bytes"),
+                    "{error}"
+                );
+                assert!(used.bytes_max < MESSAGE, "{}", used.bytes_max);
+            }
+        }
+    }
+    // Those in one another's come on top of each other.
+    let nested = Bytes::from_static(&[0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 1, 2]);
+    let nested = [&nested[..], &[0; 37], &[0, 0]].concat();
+    let partition = size_of::<FetchPartition>();
+    for (room, fits) in [
+        (element + partition, true),
+        (element + partition - 1, false),
+    ] {
+        let read = decode::<FetchRequest>(nested.clone().into(), 12, room);
+        assert_eq!(read.is_ok(), fits, "{read:?}");
     }
 }
 

@@ -16,6 +16,9 @@ use kafka_protocol::protocol::{Encodable, HeaderVersion};
 use super::Api;
 use respond::Respond;
 
+/// What an answer may take.
+const ROOM: usize = 100 << 20;
+
 /// Calls a generic function for each API.
 macro_rules! each_api {
     ($call:ident($($argument:expr),*)) => {

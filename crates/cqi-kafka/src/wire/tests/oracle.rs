@@ -6,7 +6,7 @@ use bytes::{BufMut, BytesMut};
 use fastrand::Rng;
 
 use super::respond::Respond;
-use super::{Draw, any_version, each_api, frame};
+use super::{Draw, ROOM, any_version, each_api, frame};
 use crate::wire::{FetchAnswer, JoinGroupAnswer, decode};
 
 #[test]
@@ -16,7 +16,7 @@ fn an_answer_is_read_as_it_was_written() {
         let version = any_version::<R>(&mut rng);
         let answer = draw::<R>(&mut rng, version);
         let frame = frame::<R>(&answer, version, &mut rng);
-        let read = decode::<R>(frame, version)
+        let read = decode::<R>(frame, version, ROOM)
             .unwrap_or_else(|error| panic!("{error} (seed {seed}): {answer:#?}"));
         assert_eq!(read, answer, "seed {seed}");
     }
@@ -33,7 +33,7 @@ fn bytes_after_an_answer_are_ignored() {
         let mut longer = BytesMut::from(frame::<R>(&answer, R::VERSIONS.max, &mut rng));
         longer.put_slice(b"more");
         assert_eq!(
-            decode::<R>(longer.freeze(), R::VERSIONS.max).unwrap(),
+            decode::<R>(longer.freeze(), R::VERSIONS.max, ROOM).unwrap(),
             answer
         );
     }
