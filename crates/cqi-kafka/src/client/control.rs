@@ -1,5 +1,4 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -176,19 +175,17 @@ fn late<R: Api>(host: &Host) -> Error {
     ))
 }
 
-/// Says of each host why it did not answer.
+/// Says of each host, which errors name, why it did not answer.
 fn refusal<R: Api>(failures: &[(Host, Error)], asked: &[Host], deadline: Instant) -> Error {
-    let mut text = format!("no broker answered {:?}", R::KEY);
-    let mut separator = ": ";
-    for (host, error) in failures {
-        let _ = write!(text, "{separator}{host}: {error:#}");
-        separator = "; ";
-    }
     let failed: BTreeSet<_> = failures.iter().map(|(host, _)| host).collect();
-    for host in asked.iter().filter(|host| !failed.contains(host)) {
-        let _ = write!(text, "{separator}{host}: no answer in time");
-        separator = "; ";
+    let silent = asked.iter().filter(|host| !failed.contains(host));
+    let silent = silent.map(|host| format!("kafka broker {host} did not answer in time"));
+    let said = failures.iter().map(|(_, error)| format!("{error:#}"));
+    let mut said: Vec<_> = said.chain(silent).collect();
+    if said.is_empty() {
+        said.push("no time was left to ask one".to_owned());
     }
+    let text = format!("no broker answered {:?}: {}", R::KEY, said.join("; "));
     let late = Instant::now() >= deadline;
     let kinds = || failures.iter().map(|(_, error)| error.kind());
     let kind = match kinds().find(|kind| !kind.is_retryable()) {

@@ -87,18 +87,28 @@ async fn dial(host: &Host, deadline: Instant) -> Result<TcpStream> {
         match timeout_at(share, connect(*address)).await {
             Ok(Ok(stream)) => return Ok(stream),
             Ok(Err(error)) => {
-                let problem = format!("cannot connect to kafka broker {host} at {address}");
+                let problem = format!("cannot connect to kafka broker {}", at(host, *address));
                 last = Some(Error::new(retriable(&error), problem).with_source(error));
             }
             Err(_) => {
                 last = Some(Error::timeout(format!(
-                    "kafka broker {host} at {address} did not accept a connection within {:.1?}",
+                    "kafka broker {} did not accept a connection within {:.1?}",
+                    at(host, *address),
                     share.saturating_duration_since(now)
                 )));
             }
         }
     }
     Err(last.unwrap_or_else(|| Error::temporary(format!("kafka broker {host} has no address"))))
+}
+
+/// The host with its address, if that says more.
+fn at(host: &Host, address: SocketAddr) -> String {
+    let (host, address) = (host.to_string(), address.to_string());
+    match host == address {
+        true => host,
+        false => format!("{host} at {address}"),
+    }
 }
 
 async fn connect(address: SocketAddr) -> std::io::Result<TcpStream> {
