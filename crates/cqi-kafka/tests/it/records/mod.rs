@@ -1,6 +1,7 @@
 //! Record batches: against the Java client's and kafka-protocol's, any that can be written, and
 //! any bytes at all.
 
+mod broker;
 mod committed;
 mod foreign;
 mod golden;
