@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use cqi_kafka::assignor::Assignor;
 
-use world::{Plan, Step, World};
+use world::{ALL, Plan, Step, World};
 
 /// A number from the environment, for longer runs than the usual ones.
 fn setting(name: &str, usual: u64) -> u64 {
@@ -30,6 +30,10 @@ fn plan(random: &mut fastrand::Rng) -> Plan {
             ])
             .unwrap(),
         fixed: random.u8(..5) == 0,
+        wishes: match random.bool() {
+            true => [ALL; 3],
+            false => [0; 3].map(|_: u8| random.u8(1..=ALL)),
+        },
     }
 }
 
@@ -172,6 +176,7 @@ fn all_short_schedules_keep_the_promises() {
             processes: 2,
             assignor,
             fixed: false,
+            wishes: [ALL; 3],
         };
         // One member works, another comes; the first schedule stops before it joins, the
         // others go further and further into the rebalance.

@@ -64,7 +64,8 @@ struct Process {
     joining: Option<RequestId>,
     commit: Option<u64>,
     commit_request: Option<RequestId>,
-    topics: usize,
+    /// Which topics it wants, a bit each.
+    wish: u8,
 }
 
 #[derive(Clone, Debug)]
@@ -89,7 +90,13 @@ pub(super) struct Plan {
     pub(super) processes: usize,
     pub(super) assignor: Assignor,
     pub(super) fixed: bool,
+    /// What each process wants at first, and in the calm: of the topics, a bit each.
+    pub(super) wishes: [u8; 3],
 }
+
+/// How many topics there are.
+const TOPICS: usize = 2;
+pub(super) const ALL: u8 = (1 << TOPICS) - 1;
 
 fn topic(n: usize) -> Arc<str> {
     format!("t{n}").into()
@@ -109,10 +116,14 @@ impl World {
             joining: None,
             commit: None,
             commit_request: None,
-            topics: 2,
+            wish: 0,
         };
+        let processes = plan.wishes.iter().map(|&wish| Process {
+            wish,
+            ..idle.clone()
+        });
         Self {
-            processes: vec![idle; plan.processes],
+            processes: processes.take(plan.processes).collect(),
             plan,
             coordinator: Coordinator::new(),
             requests: Vec::new(),
@@ -238,7 +249,7 @@ impl World {
             }
             Step::Resubscribe(n) => {
                 let process = &mut self.processes[n];
-                process.topics = (process.topics + 1) % 3;
+                process.wish = (process.wish + 1) & ALL;
                 self.subscribe(n);
             }
             Step::MoveCoordinator => self.coordinator.move_on(),
@@ -266,7 +277,7 @@ impl World {
             if self.processes[n].member.is_none() {
                 self.apply(&Step::Start(n));
             }
-            self.processes[n].topics = 2;
+            self.processes[n].wish = self.plan.wishes[n];
             self.subscribe(n);
         }
         for _ in 0..rounds {
@@ -319,12 +330,14 @@ impl World {
         settings.instance_id = self.plan.fixed.then(|| format!("instance{n}").into());
         let process = &mut self.processes[n];
         process.member = Some(Membership::new(settings, u64::from(process.life)));
-        process.topics = process.topics.max(1);
+        process.wish = process.wish.max(1);
         self.subscribe(n);
     }
 
     fn subscribe(&mut self, n: usize) {
-        let topics = (0..self.processes[n].topics).map(topic).collect();
+        let process = &self.processes[n];
+        let topics = (0..TOPICS).map(topic).filter(|topic| process.wants(topic));
+        let topics = topics.collect();
         self.event(n, Event::Subscribe(topics));
     }
 
@@ -473,6 +486,10 @@ impl Process {
     fn owned(&self) -> &BTreeSet<TopicPartition> {
         static NONE: BTreeSet<TopicPartition> = BTreeSet::new();
         self.member.as_ref().map_or(&NONE, Membership::owned)
+    }
+
+    fn wants(&self, wanted: &str) -> bool {
+        (0..TOPICS).any(|n| self.wish & (1 << n) != 0 && *topic(n) == *wanted)
     }
 
     fn id(&self) -> Option<&str> {

@@ -5,20 +5,26 @@ use cqi_kafka::TopicPartition;
 use super::{Process, World};
 
 impl World {
-    /// Every partition has its one owner, who knows where to go on.
+    /// Every partition that somebody wants has its one owner, who wants it and knows where to go on.
     pub(in crate::model) fn settled(&self) -> Result<(), String> {
         if !self.coordinator.is_stable() {
             return Err("the group does not become stable".into());
         }
         for (topic, &count) in &self.counts {
+            let wanted = self.processes.iter().any(|process| process.wants(topic));
             for partition in (0..count).map(|p| TopicPartition::new(topic.clone(), p)) {
                 let owns = |p: &&Process| p.owned().contains(&partition);
                 let owners: Vec<_> = self.processes.iter().filter(owns).collect();
-                if owners.len() != 1 {
+                if owners.len() != usize::from(wanted) {
                     return Err(format!("{partition} has {} owners at last", owners.len()));
                 }
-                if !owners[0].positions.contains_key(&partition) {
-                    return Err(format!("{partition} stands still"));
+                for owner in owners {
+                    if !owner.wants(topic) {
+                        return Err(format!("{partition} has an owner who does not want it"));
+                    }
+                    if !owner.positions.contains_key(&partition) {
+                        return Err(format!("{partition} stands still"));
+                    }
                 }
             }
         }
