@@ -76,10 +76,9 @@ impl Membership {
             member_id: id,
             instance_id: self.settings.instance_id.clone(),
         };
-        let timeout = self
-            .settings
-            .request_timeout
-            .min(self.settings.session_timeout);
+        // So that another one, on another connection, arrives before the session ends.
+        let timeout = self.settings.session_timeout / 2;
+        let timeout = timeout.min(self.settings.request_timeout);
         self.heartbeat.in_flight = Some(self.ask(request, timeout));
     }
 

@@ -18,6 +18,9 @@ pub struct Settings {
     /// all are. Cooperative-sticky by default.
     pub assignors: Vec<Assignor>,
     /// Without a heartbeat for this long the member is dead (`session.timeout.ms`). 45 s.
+    ///
+    /// A heartbeat without an answer for half of that, or for `request_timeout`, is given up, and
+    /// the coordinator looked for again.
     pub session_timeout: Duration,
     /// Between heartbeats, at most a third of the session timeout (`heartbeat.interval.ms`). 3 s.
     pub heartbeat_interval: Duration,

@@ -272,6 +272,8 @@ impl GroupConsumer {
     /// Leaves the group at once, after the commits that were called before, and ends all tasks.
     ///
     /// A static member keeps its place until its session times out, so that a restart moves nothing.
+    /// A coordinator that is being looked for is not waited for, unless a commit is: its group then
+    /// waits for the session timeout, as with the Java client.
     ///
     /// # Errors
     ///

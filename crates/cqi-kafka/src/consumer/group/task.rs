@@ -130,6 +130,12 @@ impl GroupTask {
         self.closing = true;
         // A member that is out for good has nothing to say to that.
         self.over = self.shared.check().is_err();
+        if !self.over && self.member.member_id().is_some() && self.member.coordinator().is_none() {
+            tracing::warn!(
+                group = &*self.shared.group,
+                "closing without a coordinator to tell: the group waits for the session timeout"
+            );
+        }
         self.handle(Event::Close);
     }
 
