@@ -16,6 +16,7 @@ pub(super) fn undelivered(
     reason: Reason,
     written: Written,
     attempts: u32,
+    leader: Option<i32>,
 ) -> Error {
     let partition = &batch.partition;
     let records = batch.records;
@@ -23,6 +24,7 @@ pub(super) fn undelivered(
     let said = |code: Option<i16>| match (code, &batch.problem) {
         (Some(code), _) => format!("; the last answer was {}", code::name(code)),
         (None, Some(problem)) => format!("; the last attempt met: {problem}"),
+        (None, None) if leader.is_none() => "; brokers name no leader for it".to_owned(),
         (None, None) => String::new(),
     };
     let error = match reason {
@@ -35,7 +37,7 @@ pub(super) fn undelivered(
             ))
         }
         Reason::Closed => Error::cancelled(format!(
-            "the Kafka producer was closed before {what} had its outcome{}",
+            "the Kafka producer was closed or dropped before {what} had its outcome{}",
             said(None)
         )),
         Reason::Unidentified => {

@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
 use super::sequencer::{BatchId, NewBatch};
-use super::shared::{Batch, Shared, State};
+use super::shared::{Batch, Shared, State, Topic};
 use super::task::Task;
 use super::{Delivery, ProducerSettings, error};
 use crate::client::{Client, Cluster, Interest};
@@ -69,7 +69,9 @@ impl Producer {
     ///
     /// Waits, at most [`ProducerSettings::max_block`], until the topic is found and there is room
     /// for the batch. Compression is the builder's ([`BatchOptions`](crate::records::BatchOptions))
-    /// and runs here. Of calls that overlap, the one that finds room first is first.
+    /// and runs here, on the caller's task: a full batch takes milliseconds,
+    /// with gzip tens of them. A caller that shares its thread with what cannot wait so long sends
+    /// smaller batches. Of calls that overlap, the one that finds room first is first.
     ///
     /// # Errors
     /// The batch was not taken, and is not written:
@@ -86,10 +88,10 @@ impl Producer {
     pub async fn send(&self, partition: &TopicPartition, batch: BatchBuilder) -> Result<Delivery> {
         let deadline = Instant::now() + self.shared.settings.max_block;
         let sent = async {
-            self.find(partition, deadline).await?;
+            let interest = self.find(partition, deadline).await?;
             let encoded = batch.finish(Numbers::NONE)?;
             let room = self.room(&encoded, deadline).await?;
-            self.enqueue(partition, encoded, room)
+            self.enqueue(partition, encoded, room, interest)
         };
         sent.await.map_err(error::unsent)
     }
@@ -118,18 +120,17 @@ impl Producer {
     ///
     /// # Cancel safety
     /// When the future is dropped, the producer takes no more batches, and those taken are still
-    /// sent; call it again.
+    /// sent, or have been given up by then; call it again.
     pub async fn close(&self, timeout: Duration) {
         self.shared.state().closed = true;
         // Who waits for room waits no longer.
         self.shared.room.close();
         let _ = tokio::time::timeout(timeout, self.flush()).await;
         self.task.lock().await.shutdown().await;
-        self.shared.give_up();
     }
 
     /// Waits until the partition is known to exist.
-    async fn find(&self, partition: &TopicPartition, deadline: Instant) -> Result<()> {
+    async fn find(&self, partition: &TopicPartition, deadline: Instant) -> Result<Arc<Interest>> {
         let interest = self.follow(partition)?;
         let mut cluster = self.shared.client.cluster();
         let found = async {
@@ -151,7 +152,7 @@ impl Producer {
             let cluster = self.shared.client.cluster().borrow().clone();
             return Err(self.missing(partition, &interest, &cluster));
         };
-        found
+        found.map(|()| interest)
     }
 
     fn follow(&self, partition: &TopicPartition) -> Result<Arc<Interest>> {
@@ -160,18 +161,21 @@ impl Producer {
             return Err(error::closed());
         }
         let topic = partition.topic();
-        if let Some(interest) = state.topics.get(topic) {
-            return Ok(Arc::clone(interest));
+        let used = self.shared.now();
+        if let Some(known) = state.topics.get_mut(topic) {
+            known.used = used;
+            return Ok(Arc::clone(&known.interest));
         }
-        let interest = self.shared.client.follow([Arc::clone(topic)].into());
-        let interest = Arc::new(interest);
-        state
-            .topics
-            .insert(Arc::clone(topic), Arc::clone(&interest));
+        let interest = Arc::new(self.shared.client.follow([Arc::clone(topic)].into()));
+        let known = Topic {
+            interest: Arc::clone(&interest),
+            used,
+        };
+        state.topics.insert(Arc::clone(topic), known);
         Ok(interest)
     }
 
-    /// Says why a topic was not found in time; it is not followed any longer.
+    /// Says why a topic was not found in time; it is followed no longer than batches for it wait.
     fn missing(&self, partition: &TopicPartition, interest: &Interest, cluster: &Cluster) -> Error {
         let topic = partition.topic();
         self.shared.state().topics.remove(topic);
@@ -215,6 +219,7 @@ impl Producer {
         partition: &TopicPartition,
         encoded: EncodedBatch,
         room: OwnedSemaphorePermit,
+        interest: Arc<Interest>,
     ) -> Result<Delivery> {
         let leader = self.shared.client.cluster().borrow().leader(partition);
         let mut state = self.shared.state();
@@ -243,6 +248,7 @@ impl Producer {
             outcome,
             problem: None,
             _room: room,
+            _interest: interest,
         };
         batches.insert(new.id, batch);
         sequencer.push(partition, new);

@@ -42,6 +42,9 @@ pub struct ProducerSettings {
     pub retry_backoff: Duration,
     /// The longest pause, from `retry_backoff` to a day (`retry.backoff.max.ms`). Default 1 s.
     pub retry_backoff_max: Duration,
+    /// How long a topic without new batches is kept track of, from 1 s to a day
+    /// (`metadata.max.idle.ms`). Default 5 min.
+    pub metadata_max_idle: Duration,
 }
 
 impl Default for ProducerSettings {
@@ -55,6 +58,7 @@ impl Default for ProducerSettings {
             max_request_bytes: 1 << 20,
             retry_backoff: Duration::from_millis(100),
             retry_backoff_max: Duration::from_secs(1),
+            metadata_max_idle: Duration::from_secs(5 * 60),
         }
     }
 }
@@ -89,6 +93,11 @@ impl ProducerSettings {
                 "retry_backoff_max",
                 self.retry_backoff_max,
                 self.retry_backoff,
+            ),
+            (
+                "metadata_max_idle",
+                self.metadata_max_idle,
+                Duration::from_secs(1),
             ),
         ];
         for (name, value, least) in durations {

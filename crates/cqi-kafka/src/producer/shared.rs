@@ -34,13 +34,20 @@ pub(super) struct State {
     pub(super) sequencer: Sequencer,
     /// Those without an outcome.
     pub(super) batches: BTreeMap<BatchId, Batch>,
-    pub(super) topics: HashMap<Arc<str>, Arc<Interest>>,
+    pub(super) topics: HashMap<Arc<str>, Topic>,
     /// What each broker is about to be sent: not before the task says so.
     pub(super) leaving: HashMap<i32, Vec<Attempt>>,
     pub(super) last: BatchId,
     pub(super) closed: bool,
     /// Why brokers last gave no producer id.
     pub(super) refusal: Option<(Kind, String)>,
+}
+
+/// A topic that was sent to lately.
+#[derive(Debug)]
+pub(super) struct Topic {
+    pub(super) interest: Arc<Interest>,
+    pub(super) used: Duration,
 }
 
 /// A batch without an outcome.
@@ -55,6 +62,8 @@ pub(super) struct Batch {
     /// What the last attempt met.
     pub(super) problem: Option<Arc<str>>,
     pub(super) _room: OwnedSemaphorePermit,
+    /// Its topic is followed until then.
+    pub(super) _interest: Arc<Interest>,
 }
 
 impl Shared {
@@ -97,9 +106,11 @@ impl Shared {
         self.started + at
     }
 
-    /// Gives up everything, once the task is gone.
+    /// Gives up everything: nothing is sent any more.
     pub(super) fn give_up(&self) {
+        self.room.close();
         let mut state = self.state();
+        state.closed = true;
         let now = self.now();
         for attempt in std::mem::take(&mut state.leaving).values().flatten() {
             state.sequencer.end(now, attempt, Ending::Unsent);
@@ -115,6 +126,7 @@ impl Shared {
         if finished.is_empty() {
             return;
         }
+        let cluster = Arc::clone(&self.client.cluster().borrow());
         for Finished { batch, outcome } in finished {
             let Some(batch) = state.batches.remove(&batch) else {
                 continue;
@@ -138,12 +150,22 @@ impl Shared {
                     reason,
                     written,
                     attempts,
+                    cluster.leader(&batch.partition).map(|leader| leader.node),
                 )),
             };
             // Who dropped the delivery does not want to know.
             let _ = batch.outcome.send(outcome);
         }
         self.resolved.notify_waiters();
+    }
+}
+
+impl State {
+    /// Lets go of topics that nobody sent to for so long.
+    pub(super) fn forget(&mut self, now: Duration, idle: Duration) {
+        let topics = &mut self.topics;
+        topics.retain(|_, topic| now.saturating_sub(topic.used) < idle);
+        self.sequencer.forget(|topic| !topics.contains_key(topic));
     }
 }
 

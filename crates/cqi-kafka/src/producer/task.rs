@@ -29,6 +29,8 @@ pub(super) struct Task {
     /// What is asked of brokers.
     requests: FuturesUnordered<BoxFuture<'static, Event>>,
     identity: Identity,
+    /// When topics that are not used any more are looked for.
+    forget_at: Duration,
 }
 
 struct Broker {
@@ -50,6 +52,15 @@ enum Event {
     Identified(Result<InitProducerIdAnswer>),
 }
 
+/// However the task ends, nobody is left to wait for an outcome.
+impl Drop for Task {
+    fn drop(&mut self) {
+        // What was about to leave is not sent any more.
+        self.requests.clear();
+        self.shared.give_up();
+    }
+}
+
 impl Task {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         let identity = Identity {
@@ -65,6 +76,7 @@ impl Task {
             brokers: HashMap::new(),
             requests: FuturesUnordered::new(),
             identity,
+            forget_at: shared.now() + shared.settings.metadata_max_idle,
             shared,
         }
     }
@@ -105,12 +117,22 @@ impl Task {
         if state.sequencer.take_stale() {
             shared.client.refresh();
         }
-        let mut wake_at = self.identify(&state);
+        let wake_at = self.identify(&state);
         self.send(&mut state);
         let deadline = state.sequencer.deadline(now);
-        let deadline = deadline.map(|at| shared.instant(at));
-        wake_at = wake_at.into_iter().chain(deadline).min();
-        wake_at
+        let deadlines = deadline.into_iter().chain(self.forget(&mut state, now));
+        let deadlines = deadlines.map(|at| shared.instant(at));
+        deadlines.chain(wake_at).min()
+    }
+
+    /// Lets go of topics that are not used any more; returns when to do so again.
+    fn forget(&mut self, state: &mut State, now: Duration) -> Option<Duration> {
+        let idle = self.shared.settings.metadata_max_idle;
+        if self.forget_at <= now {
+            state.forget(now, idle);
+            self.forget_at = now + idle;
+        }
+        (!state.topics.is_empty()).then_some(self.forget_at)
     }
 
     /// Asks for a producer id, if one is wanted.

@@ -29,7 +29,6 @@ pub struct NewBatch {
 pub struct Attempt {
     /// Comes back with the [`Ending`].
     pub id: AttemptId,
-    pub(super) lane: usize,
     /// Where it goes.
     pub partition: TopicPartition,
     /// What goes.

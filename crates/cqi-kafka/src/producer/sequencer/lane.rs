@@ -13,14 +13,20 @@ pub(super) struct Identity {
     pub(super) epoch: i16,
 }
 
-/// What went missing right before a batch, the worse the less.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Gap {
-    None,
-    /// A batch that may be in the log.
-    Doubtful,
-    /// A batch that is not and never will be, so that nothing behind it can be either.
-    Certain,
+impl Identity {
+    /// The one whose epoch is the next, if there is one.
+    pub(super) fn next(self) -> Option<Self> {
+        let epoch = self.epoch.checked_add(1)?;
+        Some(Self { epoch, ..self })
+    }
+
+    /// One that shuts out what was sent under another.
+    pub(super) fn beyond(self, other: Self) -> Option<Self> {
+        if self.id != other.id || self.epoch > other.epoch {
+            return Some(self);
+        }
+        other.next()
+    }
 }
 
 /// A batch with a sequence number.
@@ -30,10 +36,10 @@ pub(super) struct Sent {
     pub(super) sequence: i32,
     /// None when it is due.
     pub(super) flight: Option<AttemptId>,
-    pub(super) out_of_order: bool,
     /// One behind it is in the log, while its own answer is outstanding.
     pub(super) proven: bool,
-    pub(super) gap: Gap,
+    /// The one before it is not in the log and never will be: so it is with this one.
+    pub(super) ruled_out: bool,
 }
 
 /// What a lane has to send.
@@ -51,8 +57,6 @@ const KNOWN_FOR: Duration = Duration::from_secs(60);
 pub(super) struct Lane {
     pub(super) partition: TopicPartition,
     pub(super) leader: Option<i32>,
-    /// Where what is in flight went.
-    pub(super) sent_to: Option<i32>,
     /// None until there is one that is not used up.
     pub(super) identity: Option<Identity>,
     pub(super) next_sequence: i32,
@@ -79,7 +83,6 @@ impl Lane {
         Self {
             partition,
             leader: None,
-            sent_to: None,
             identity: None,
             next_sequence: 0,
             window: VecDeque::new(),
@@ -96,11 +99,6 @@ impl Lane {
 
     pub(super) fn is_idle(&self) -> bool {
         self.window.is_empty() && self.queue.is_empty()
-    }
-
-    /// Whether a node may be sent the next batch: the leader, once no other has any.
-    pub(super) fn goes_to(&self, node: i32) -> bool {
-        self.leader == Some(node) && (self.sent_to == Some(node) || !self.is_in_flight())
     }
 
     pub(super) fn is_in_flight(&self) -> bool {
@@ -138,18 +136,15 @@ impl Lane {
                     batch,
                     sequence,
                     flight: None,
-                    out_of_order: false,
                     proven: false,
-                    gap: Gap::None,
+                    ruled_out: false,
                 });
                 self.window.len() - 1
             }
         };
         self.failing = false;
-        self.sent_to = self.leader;
         let sent = self.window.get_mut(at)?;
         sent.flight = Some(attempt);
-        sent.out_of_order = false;
         sent.batch.attempts += 1;
         let producer = Producer {
             id: identity.id,

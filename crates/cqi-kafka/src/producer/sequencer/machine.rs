@@ -107,7 +107,7 @@ impl Sequencer {
         let after = self.busy.range(self.cursor..);
         for &at in after.chain(self.busy.range(..self.cursor)) {
             let lane = &mut self.lanes[at];
-            if !lane.goes_to(node) {
+            if lane.leader != Some(node) {
                 continue;
             }
             let Some((next, batch)) = lane.next(now, self.limits.max_in_flight) else {
@@ -125,7 +125,6 @@ impl Sequencer {
             };
             attempts.push(Attempt {
                 id,
-                lane: at,
                 batch: batch.new.id,
                 producer,
                 partition: lane.partition.clone(),
@@ -136,9 +135,10 @@ impl Sequencer {
 
     /// Says how an attempt ended.
     pub fn end(&mut self, now: Duration, attempt: &Attempt, ending: Ending) {
-        let Some(lane) = self.lanes.get_mut(attempt.lane) else {
+        let Some(&at) = self.by_partition.get(&attempt.partition) else {
             return;
         };
+        let lane = &mut self.lanes[at];
         let sequel = lane.end(now, attempt.id, ending, &mut self.finished);
         self.stale |= sequel.stale;
         if sequel.pause && !lane.failing {
@@ -146,7 +146,9 @@ impl Sequencer {
             lane.failures += 1;
             lane.resume_at = now + pause(&self.limits, lane.failures, &mut self.random);
         }
-        self.forget(attempt.lane);
+        if lane.is_idle() {
+            self.busy.remove(&at);
+        }
     }
 
     /// Gives up what is late.
@@ -162,6 +164,26 @@ impl Sequencer {
     pub fn deadline(&self, now: Duration) -> Option<Duration> {
         let busy = self.busy.iter();
         busy.filter_map(|&at| self.lanes[at].deadline(now)).min()
+    }
+
+    /// Drops what is known of the partitions of some topics, except where batches are unresolved.
+    ///
+    /// Should they be written to again, it is in an epoch that brokers have not seen there.
+    pub fn forget(&mut self, topic: impl Fn(&str) -> bool) {
+        let forgotten = |lane: &mut Lane| lane.is_idle() && topic(lane.partition.topic());
+        for lane in self.lanes.extract_if(.., forgotten) {
+            self.identity = self.identity.and_then(|base| base.beyond(lane.identity?));
+            self.by_partition.remove(&lane.partition);
+        }
+        self.busy.clear();
+        for (at, lane) in self.lanes.iter().enumerate() {
+            if let Some(known) = self.by_partition.get_mut(&lane.partition) {
+                *known = at;
+            }
+            if !lane.is_idle() {
+                self.busy.insert(at);
+            }
+        }
     }
 
     /// Gives up everything.
@@ -204,12 +226,6 @@ impl Sequencer {
         let at = self.lanes.len() - 1;
         self.by_partition.insert(partition.clone(), at);
         at
-    }
-
-    fn forget(&mut self, at: usize) {
-        if self.lanes[at].is_idle() {
-            self.busy.remove(&at);
-        }
     }
 
     fn tidy(&mut self) {

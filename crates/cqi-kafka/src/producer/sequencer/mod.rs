@@ -8,7 +8,8 @@
 //! - sends what [`Sequencer::drain`] hands out to the leader that it told, in that order, and reports
 //!   exactly one [`Ending`] for each;
 //! - tells the callers what [`Sequencer::finished`] lists;
-//! - calls [`Sequencer::tick`] when [`Sequencer::deadline`] has come.
+//! - calls [`Sequencer::tick`] when [`Sequencer::deadline`] has come, and [`Sequencer::forget`] now and
+//!   then.
 //!
 //! A time is the duration since any fixed moment.
 //!
@@ -39,17 +40,20 @@
 //!   doubtful any more, whatever became of their attempts.
 //!
 //! When a batch fails, its sequence may be missing. The partition then starts no more batches of that
-//! epoch. Those behind the gap that are ruled out go back to the queue; those that are doubtful are
-//! tried on. Once the window is empty the partition goes on with the next epoch and
+//! epoch. Those behind it that are ruled out go back to the queue, as do all when the first of them is
+//! not in the log and refused as out of sequence; else they are tried on. Once the window is empty the partition goes on with the next epoch and
 //! sequence 0, which also shuts out late copies of the old epoch. As in the Java client
 //! (KIP-360), the epoch of a producer without a transactional id is raised without asking the broker;
 //! as in neither it nor librdkafka, a doubtful batch is not renumbered.
 //!
-//! Each partition has its own epoch: brokers compare epochs only within a partition.
+//! Each partition has its own epoch: brokers compare epochs only within a partition. One that was
+//! [forgotten](Sequencer::forget) goes on in an epoch beyond its last.
 //!
-//! What a client cannot help: a broker that forgot the producer takes a second copy. Brokers forget
+//! What a client cannot help: a broker that forgot the producer takes a second copy, and takes a
+//! batch whose predecessor it does not have. Brokers forget
 //! a producer whose last record is older, by its own timestamp, than their
-//! `producer.id.expiration.ms` (a day), checking every ten minutes; and replicas that lost
+//! `producer.id.expiration.ms` (a day), checking every ten minutes: those who replay old records meet
+//! that while they produce. And replicas that lost
 //! acknowledged records (unclean leader election) lost what they knew of the producer with them.
 
 mod batch;

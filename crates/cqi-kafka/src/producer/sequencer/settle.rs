@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::batch::{Finished, Reason};
-use super::lane::{Gap, Identity, Lane};
+use super::lane::{Identity, Lane, Sent};
 use super::verdict::Verdict;
 use super::{AttemptId, Ending, Written};
 
@@ -58,9 +58,8 @@ impl Lane {
                 self.failures = 0;
             }
             Verdict::OutOfOrder => {
-                sent.out_of_order = true;
                 // What comes behind another is tried again when that one is.
-                sequel.pause = at == 0 && sent.gap != Gap::Certain;
+                sequel.pause = at == 0 && !sent.ruled_out;
             }
             Verdict::Corrupt => {
                 sent.batch.corrupt += 1;
@@ -113,15 +112,16 @@ impl Lane {
             finished.push(sent.batch.delivered(-1, -1));
             return;
         }
-        let (written, gap) = if sent.batch.doubtful || sent.flight.is_some() {
-            (Written::Unknown, Gap::Doubtful)
+        let certain = sent.ruled_out || !(sent.batch.doubtful || sent.flight.is_some());
+        let written = if certain {
+            Written::No
         } else {
-            (Written::No, Gap::Certain)
+            Written::Unknown
         };
         finished.push(sent.batch.failed(reason, written));
         self.broken = true;
-        if let Some(behind) = self.window.get_mut(at) {
-            behind.gap = behind.gap.max(sent.gap).max(gap);
+        for behind in self.window.range_mut(at..) {
+            behind.ruled_out |= certain;
         }
     }
 
@@ -131,17 +131,13 @@ impl Lane {
             return;
         }
         self.draining = false;
-        let mut gap = Gap::None;
-        let ruled_out = self.window.iter().position(|sent| {
-            gap = gap.max(sent.gap);
-            gap == Gap::Certain || (gap == Gap::Doubtful && !sent.batch.doubtful)
-        });
-        if let Some(from) = ruled_out {
+        if let Some(from) = self.window.iter().position(|sent| sent.ruled_out) {
             self.withdraw(from);
         }
-        // A broker that lost what it acknowledged: only what is certainly not there is renumbered.
-        let sure = self.window.iter().all(|sent| !sent.batch.doubtful);
-        if sure && self.window.front().is_some_and(|sent| sent.out_of_order) {
+        // What was before it is not there and will not be sent again, or a broker lost it.
+        let misfit =
+            |sent: &Sent| !sent.batch.doubtful && sent.batch.last_code.is_some_and(out_of_order);
+        if self.window.front().is_some_and(misfit) {
             self.withdraw(0);
         }
         if self.broken && self.window.is_empty() {
@@ -161,15 +157,17 @@ impl Lane {
 
     /// Goes on with the next epoch; when there is none, with another producer id.
     fn renew(&mut self) {
-        self.identity = self.identity.filter(|_| !self.fenced).and_then(|now| {
-            let epoch = now.epoch.checked_add(1)?;
-            Some(Identity { id: now.id, epoch })
-        });
+        let before = self.identity.filter(|_| !self.fenced);
+        self.identity = before.and_then(Identity::next);
         self.next_sequence = 0;
         self.acknowledged_at = None;
         self.broken = false;
         self.fenced = false;
     }
+}
+
+fn out_of_order(code: i16) -> bool {
+    Verdict::of(code) == Verdict::OutOfOrder
 }
 
 const fn retry(doubtful: bool) -> Verdict {

@@ -107,6 +107,16 @@ async fn read(bootstrap: String, topic: &str) -> BTreeMap<i32, Vec<String>> {
     read
 }
 
+/// Waits for what comes soon.
+async fn until(condition: impl Fn() -> bool) {
+    let met = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, met).await.unwrap();
+}
+
 /// Settings for tests in which something goes wrong.
 fn hasty() -> ProducerSettings {
     let mut settings = ProducerSettings::default();

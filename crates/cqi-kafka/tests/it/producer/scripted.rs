@@ -133,7 +133,7 @@ async fn every_code_for_good_ends_in_its_outcome_in_time() {
             client.close().await;
             match outcome {
                 Ok(_) => (code, "delivered".to_owned()),
-                // An attempt may be under way when the time is over, or none.
+                // An attempt may be under way when the time is over, or none: see the next test.
                 Err(error) if error.kind() == Kind::Timeout => (code, "Timeout".to_owned()),
                 Err(error) => (code, self::outcome(&error)),
             }
@@ -157,6 +157,140 @@ async fn every_code_for_good_ends_in_its_outcome_in_time() {
         Unknown Unknown: -1 134 135 136 137 138 139 140 999 32767 -32768
         delivered: 46
     "#]].assert_eq(&by_outcome(outcomes));
+}
+
+/// The pause after the first attempt outlasts the batch, so that none is under way at the end.
+#[tokio::test]
+async fn a_batch_out_of_time_may_be_written_unless_its_last_code_says_no() {
+    let partition = TopicPartition::new("t", 0);
+    let all = codes().map(|code| {
+        let partition = partition.clone();
+        async move {
+            let kafka = ScriptedKafka::builder().topic("t", 1).start().unwrap();
+            let client = connect(kafka.bootstrap()).await;
+            let mut settings = hasty();
+            settings.request_timeout = Duration::from_secs(5);
+            settings.delivery_timeout = Duration::from_secs(5);
+            settings.retry_backoff = Duration::from_secs(600);
+            settings.retry_backoff_max = Duration::from_secs(600);
+            let producer = Producer::start(&client, settings).unwrap();
+            kafka.always(Api::Produce, Reply::Error(code));
+            let outcome = send(&producer, &partition, numbers(0..1)).await.await;
+            assert_eq!(kafka.count(Api::Produce), 1, "{code}");
+            let error = outcome.err().filter(|e| e.kind() == Kind::Timeout);
+            client.close().await;
+            error.map(|error| (code, outcome_of_last(code, &error)))
+        }
+    });
+    let outcomes: Vec<_> = futures_util::stream::iter(all).buffered(24).collect().await;
+    expect![[r#"
+        Timeout No: 2 19 45 59
+        Timeout Unknown: 3 5 6 7 9 13 14 15 16 20 41 51 56 72 74 75 78 89 100 103
+    "#]]
+    .assert_eq(&by_outcome(outcomes.into_iter().flatten()));
+}
+
+/// The text names what the broker said.
+fn outcome_of_last(code: i16, error: &cqi_errors::Error) -> String {
+    let text = error.to_string();
+    assert!(text.contains(&format!("({code})")), "{text}");
+    outcome(error)
+}
+
+#[tokio::test]
+async fn a_dropped_producer_tells_of_each_batch_what_is_known() {
+    let kafka = ScriptedKafka::builder().topic("t", 1).start().unwrap();
+    let client = connect(kafka.bootstrap()).await;
+    let partition = TopicPartition::new("t", 0);
+    for closed in [false, true] {
+        kafka.behave();
+        let producer = start(&client, PATIENCE);
+        kafka.always(Api::Produce, Reply::Silence);
+        let before = kafka.count(Api::Produce);
+        let sent = send(&producer, &partition, numbers(0..1)).await;
+        let behind = send(&producer, &partition, numbers(1..2)).await;
+        until(|| kafka.count(Api::Produce) > before).await;
+        let clone = producer.clone();
+        if closed {
+            // Twice given up halfway: at the timeout, and while the task ends.
+            let mut close = Box::pin(clone.close(Duration::ZERO));
+            for _ in 0..2 {
+                let _ = futures_util::FutureExt::now_or_never(&mut close);
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        } else {
+            drop((producer, clone));
+        }
+        for (delivery, written) in [(sent, Written::Unknown), (behind, Written::No)] {
+            let outcome = tokio::time::timeout(PATIENCE, delivery).await.unwrap();
+            let error = outcome.unwrap_err();
+            assert_eq!(
+                (error.kind(), Written::of(&error)),
+                (Kind::Cancelled, written)
+            );
+            let context = error.context("cannot publish");
+            assert_eq!(Written::of(&context), written);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_topic_without_batches_is_not_followed_for_ever() {
+    let kafka = ScriptedKafka::builder()
+        .topic("t", 1)
+        .topic("u", 1)
+        .start()
+        .unwrap();
+    let client = connect(kafka.bootstrap()).await;
+    let mut settings = hasty();
+    settings.metadata_max_idle = Duration::from_secs(1);
+    let producer = Producer::start(&client, settings).unwrap();
+    let [left, other] = ["t", "u"].map(|topic| TopicPartition::new(topic, 0));
+    let deliver = async |partition| {
+        let delivery = send(&producer, partition, numbers(0..1)).await;
+        delivery.await.unwrap();
+    };
+    deliver(&left).await;
+    kafka.remove_topic("t");
+    // The topic is asked for again and again as long as it is followed.
+    deliver(&other).await;
+    let mut quiet = false;
+    let from = Instant::now();
+    while !quiet && from.elapsed() < PATIENCE {
+        let before = kafka.count(Api::Metadata);
+        let long = Duration::from_millis(2500);
+        let _ = tokio::time::timeout(long, std::future::pending::<()>()).await;
+        quiet = kafka.count(Api::Metadata) == before;
+    }
+    assert!(quiet);
+    deliver(&other).await;
+    producer.close(PATIENCE).await;
+}
+
+#[tokio::test]
+async fn a_topic_with_batches_is_followed_although_a_later_call_gave_up() {
+    let kafka = ScriptedKafka::builder().topic("t", 1).start().unwrap();
+    let client = connect(kafka.bootstrap()).await;
+    let mut settings = hasty();
+    settings.max_block = Duration::from_millis(300);
+    let producer = Producer::start(&client, settings).unwrap();
+    let partition = TopicPartition::new("t", 0);
+    kafka.always(Api::Produce, Reply::Error(6));
+    let mut deliveries = vec![send(&producer, &partition, numbers(0..1)).await];
+    kafka.always(Api::Metadata, Reply::Error(3));
+    let error = loop {
+        match producer.send(&partition, numbers(1..2)).await {
+            Ok(delivery) => deliveries.push(delivery),
+            Err(error) => break error,
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    assert_eq!(error.kind(), Kind::NotFound, "{error:#}");
+    kafka.behave();
+    for delivery in deliveries {
+        delivery.await.unwrap();
+    }
+    producer.close(PATIENCE).await;
 }
 
 #[tokio::test]

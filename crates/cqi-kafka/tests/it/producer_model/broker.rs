@@ -90,19 +90,22 @@ impl Replica {
     }
 
     /// Keeps the beginning of the log, and what can be learnt from it.
-    fn truncate(&mut self, len: usize) {
+    fn truncate(&mut self, len: usize, from: usize) {
         self.log.truncate(len);
+        self.restart(from);
+    }
+
+    /// A restart reads a snapshot, which has only the last batch of each producer, and the log
+    /// behind that.
+    fn restart(&mut self, from: usize) {
         self.memory.clear();
         for at in 0..self.log.len() {
             self.remember(at);
-        }
-    }
-
-    /// A restart reads a snapshot, which has only the last batch of each producer.
-    fn restart(&mut self) {
-        for memory in self.memory.values_mut() {
-            let last = memory.batches.pop();
-            memory.batches = last.into_iter().collect();
+            if at + 1 == from {
+                for memory in self.memory.values_mut() {
+                    memory.batches = memory.batches.pop().into_iter().collect();
+                }
+            }
         }
     }
 }
@@ -181,8 +184,9 @@ impl Partition {
         self.answers.extend(answers);
     }
 
-    /// Another replica leads; it has what is committed, and perhaps some more.
-    pub(super) fn move_to(&mut self, node: i32, more: usize) {
+    /// Another replica leads; it has what is committed, and perhaps some more. Its memory is that
+    /// of a snapshot some batches before the end of the log, and of what came since.
+    pub(super) fn move_to(&mut self, node: i32, more: usize, since: usize) {
         if node == self.leader {
             return;
         }
@@ -190,12 +194,13 @@ impl Partition {
         let len = self.replica.log.len().min(self.committed + more);
         let before = self.replica.clone();
         self.former = Some((self.leader, before, self.committed));
-        self.replica.truncate(len);
+        self.replica.truncate(len, len.saturating_sub(since));
         self.leader = node;
     }
 
-    pub(super) fn restart(&mut self) {
-        self.replica.restart();
+    pub(super) fn restart(&mut self, since: usize) {
+        let len = self.replica.log.len();
+        self.replica.restart(len.saturating_sub(since));
     }
 
     /// The producer's last record is older than the broker remembers.

@@ -39,18 +39,19 @@ fn pick(trouble: u32, random: &mut fastrand::Rng) -> Step {
         };
     }
     let n = any(random);
-    match random.u8(..24) {
+    match random.u8(..25) {
         0..2 => Step::Drop(n),
         2..5 => Step::Refuse(n, random.choice(DOUBTFUL).unwrap(), random.bool()),
         5..8 => Step::Refuse(n, random.choice(CERTAIN).unwrap(), false),
         8..12 => Step::Break(n),
         12 => Step::Unsent(n),
         13..15 => Step::Despair(n, random.choice(DOUBTFUL).unwrap()),
-        15..17 => Step::Move(n, any(random), random.u8(..3)),
-        17..19 => Step::Restart(n),
+        15..17 => Step::Move(n, any(random), random.u8(..3), random.u8(..8)),
+        17..19 => Step::Restart(n, random.u8(..8)),
         19 => Step::Forget(n),
         20..22 => Step::Advance(random.u16(..12_000)),
         22 => Step::Arrive(n),
+        23 => Step::Idle(n),
         _ if random.u8(..20) == 0 => Step::Close,
         _ if random.u8(..8) == 0 => Step::Unidentified,
         _ => Step::Answer(n),

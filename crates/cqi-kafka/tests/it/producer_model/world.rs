@@ -27,13 +27,15 @@ pub(super) enum Step {
     Unsent(u8),
     Replicate(u8),
     Despair(u8, i16),
-    Move(u8, u8, u8),
-    Restart(u8),
+    Move(u8, u8, u8, u8),
+    Restart(u8, u8),
     Learn(u8),
     Identify,
     Unidentified,
     /// A broker forgets an idle producer.
     Forget(u8),
+    /// The producer lets go of partitions that it does not write to.
+    Idle(u8),
     Close,
 }
 
@@ -87,7 +89,7 @@ impl World {
             now: Duration::ZERO,
             sequencer: Sequencer::new(limits, 1),
             names: (0..count)
-                .map(|n| TopicPartition::new("t", n as i32))
+                .map(|n| TopicPartition::new(format!("t{n}"), 0))
                 .collect(),
             partitions: vec![Partition::new(); count],
             copies: Vec::new(),
@@ -156,13 +158,14 @@ impl World {
                 let at = self.partition(n);
                 self.partitions[at].despair(code);
             }
-            Step::Move(n, node, more) => {
+            Step::Move(n, node, more, since) => {
                 let at = self.partition(n);
-                self.partitions[at].move_to(i32::from(node % 3), usize::from(more));
+                let (node, more, since) = (i32::from(node % 3), more.into(), since.into());
+                self.partitions[at].move_to(node, more, since);
             }
-            Step::Restart(n) => {
+            Step::Restart(n, since) => {
                 let at = self.partition(n);
-                self.partitions[at].restart();
+                self.partitions[at].restart(since.into());
             }
             Step::Learn(n) => {
                 let at = self.partition(n);
@@ -175,6 +178,10 @@ impl World {
             }
             Step::Unidentified if self.sequencer.wants_identity() => self.sequencer.unidentified(),
             Step::Forget(n) => self.forget(self.partition(n)),
+            Step::Idle(n) => {
+                let topic = self.names[self.partition(n)].topic().to_string();
+                self.sequencer.forget(|other| other == topic);
+            }
             Step::Close => {
                 self.closed = true;
                 self.sequencer.close();
@@ -430,7 +437,9 @@ impl World {
                     self.apply(Step::Break(0));
                 }
                 self.apply(Step::Send);
+                // A producer id is not waited for.
                 if self.copies.is_empty()
+                    && !self.sequencer.wants_identity()
                     && let Some(at) = self.sequencer.deadline(self.now)
                 {
                     let wait = at.saturating_sub(self.now).as_millis() + 1;
