@@ -168,6 +168,24 @@ async fn close_ends_calls_that_are_under_way() {
     assert_eq!(Handle::current().metrics().num_alive_tasks(), before);
 }
 
+/// However short the timeout is, brokers that come after silent ones have their turn.
+#[tokio::test]
+async fn silent_brokers_leave_time_for_others() {
+    let brokers = Kafka::builder().brokers(3).proxied().start();
+    let kafka = brokers.await.unwrap();
+    let client = Client::connect(settings([kafka.bootstrap()], 2000))
+        .await
+        .unwrap();
+    for quiet in [[1, 2], [2, 3], [3, 1]] {
+        let quiet = quiet.map(|node| kafka.broker(node).proxy(Listener::Plaintext));
+        quiet.iter().for_each(|proxy| proxy.freeze());
+        for _ in 0..3 {
+            client.check().await.unwrap();
+        }
+        quiet.iter().for_each(|proxy| proxy.pass());
+    }
+}
+
 #[tokio::test]
 async fn nothing_is_left_when_the_last_clone_is_dropped() {
     let kafka = Kafka::start().await.unwrap();
