@@ -428,3 +428,27 @@ fn pitfall_7_a_join_is_waited_for_longer_than_the_rebalance_may_take() {
     });
     assert_eq!(patience, Some(5 * SECOND));
 }
+
+#[test]
+fn pitfall_5_a_heartbeat_without_an_answer_leaves_time_for_another() {
+    for (session, request) in [(45, 30), (6, 30), (45, 5)] {
+        let mut settings = Settings::new("group");
+        settings.session_timeout = session * SECOND;
+        settings.heartbeat_interval = session * SECOND / 3;
+        settings.request_timeout = request * SECOND;
+        let mut duo = Duo::working(settings.clone());
+        duo.hold = Some("Heartbeat");
+        duo.pass(settings.heartbeat_interval);
+        let within = duo.seen.iter().find_map(|action| match action {
+            Action::Send {
+                request: Request::Heartbeat { .. },
+                timeout,
+                ..
+            } => Some(*timeout),
+            _ => None,
+        });
+        let within = within.unwrap();
+        assert!(within <= settings.request_timeout);
+        assert!(settings.heartbeat_interval + within < settings.session_timeout);
+    }
+}

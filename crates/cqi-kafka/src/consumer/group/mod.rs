@@ -2,6 +2,7 @@
 
 mod changes;
 mod commits;
+mod committed;
 mod consumer;
 mod error;
 mod event;

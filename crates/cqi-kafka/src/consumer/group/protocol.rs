@@ -100,11 +100,12 @@ impl Peer {
                 committed(&offsets, &self.send(&commit, timeout).await?)
             }
             Request::OffsetFetch { partitions } => {
-                let fetch = OffsetFetchRequest::default()
-                    .with_group_id(group_id(group))
-                    .with_topics(Some(fetched_topics(&partitions)))
-                    .with_require_stable(true);
-                fetched(self.send(&fetch, timeout).await?)
+                let fetch = offset_fetch(group, &partitions);
+                let answer = self.send(&fetch, timeout).await?;
+                Response::OffsetFetch {
+                    code: answer.error_code,
+                    offsets: fetched(answer),
+                }
             }
         })
     }
@@ -129,7 +130,7 @@ fn millis(duration: Duration) -> i32 {
     i32::try_from(duration.as_millis()).unwrap_or(i32::MAX)
 }
 
-fn find_coordinator(group: &str) -> FindCoordinatorRequest {
+pub(super) fn find_coordinator(group: &str) -> FindCoordinatorRequest {
     FindCoordinatorRequest::default().with_key(text(group))
 }
 
@@ -244,6 +245,16 @@ fn committed(offsets: &BTreeMap<TopicPartition, Offset>, answer: &OffsetCommitAn
     }
 }
 
+pub(super) fn offset_fetch(
+    group: &str,
+    partitions: &BTreeSet<TopicPartition>,
+) -> OffsetFetchRequest {
+    OffsetFetchRequest::default()
+        .with_group_id(group_id(group))
+        .with_topics(Some(fetched_topics(partitions)))
+        .with_require_stable(true)
+}
+
 fn fetched_topics(partitions: &BTreeSet<TopicPartition>) -> Vec<OffsetFetchRequestTopic> {
     let mut topics: Vec<OffsetFetchRequestTopic> = Vec::new();
     for partition in partitions {
@@ -261,7 +272,8 @@ fn fetched_topics(partitions: &BTreeSet<TopicPartition>) -> Vec<OffsetFetchReque
     topics
 }
 
-fn fetched(answer: OffsetFetchAnswer) -> Response {
+/// The code and the committed offset of each partition.
+pub(super) fn fetched(answer: OffsetFetchAnswer) -> Vec<(TopicPartition, i16, Option<Offset>)> {
     let mut offsets = Vec::new();
     for topic in answer.topics {
         let name: Arc<str> = topic.name.as_str().into();
@@ -278,10 +290,7 @@ fn fetched(answer: OffsetFetchAnswer) -> Response {
             ));
         }
     }
-    Response::OffsetFetch {
-        code: answer.error_code,
-        offsets,
-    }
+    offsets
 }
 
 #[cfg(test)]
@@ -357,14 +366,9 @@ mod tests {
                 name: StrBytes::from_static_str("a"),
                 partitions: vec![partition(0, -1), partition(1, 0), partition(2, 6)],
             }],
-            error_code: 16,
             ..OffsetFetchAnswer::default()
         };
-        let Response::OffsetFetch { code, offsets } = fetched(answer) else {
-            panic!("another response");
-        };
-        assert_eq!(code, 16);
-        let offsets = offsets.into_iter().map(|(_, _, offset)| {
+        let offsets = fetched(answer).into_iter().map(|(_, _, offset)| {
             let offset = offset?;
             Some((offset.offset, offset.leader_epoch))
         });

@@ -230,3 +230,30 @@ fn settings_that_cannot_work_are_named() {
     let outside = GroupConsumer::join(&client, settings("group"), ["t"]);
     assert_eq!(outside.map(drop).unwrap_err().kind(), Kind::Permanent);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn anybody_sees_what_a_group_has_committed() {
+    for version in Kafka::versions() {
+        let kafka = Kafka::start_version(&version).await.unwrap();
+        let topic = kafka.topic("seen", 2).await.unwrap();
+        let group = kafka.unique("group");
+        let mut seats = [Seat::join(&kafka, settings(&group), &topic).await];
+        until(&mut seats, "both", |seats| share(seats, &[2])).await;
+        let [committed, other] = [0, 1].map(|p| TopicPartition::new(topic.clone(), p));
+        let noted = Offset {
+            leader_epoch: Some(0),
+            ..offset(7, "noted")
+        };
+        let commit = seats[0]
+            .consumer
+            .commit([(committed.clone(), noted.clone())]);
+        commit.await.unwrap();
+        let client = connect(&kafka).await;
+        let expected = BTreeMap::from([(committed, Some(noted)), (other, None)]);
+        let asked = expected.keys().cloned();
+        assert_eq!(client.committed(&group, asked).await.unwrap(), expected);
+        let nobody = client.committed("nobody", expected.keys().cloned());
+        assert!(nobody.await.unwrap().values().all(Option::is_none));
+        assert!(client.committed(&group, []).await.unwrap().is_empty());
+    }
+}

@@ -198,3 +198,51 @@ async fn a_topic_keeps_its_partitions_while_brokers_are_not_ready() {
     assert!(seats[0].log.is_empty(), "{:?}", seats[0].log);
     assert_eq!(seats[0].consumer.status().generation, generation);
 }
+
+#[tokio::test]
+async fn a_lookup_of_offsets_follows_the_coordinator_and_says_what_is_refused() {
+    let kafka = brokers();
+    let mut settings = ClientSettings::new([kafka.bootstrap()]);
+    settings.request_timeout = Duration::from_secs(1);
+    let client = Client::connect(settings).await.unwrap();
+    let partition = || [TopicPartition::new(TOPIC, 0)];
+    for (api, reply) in [
+        (Api::FindCoordinator, Reply::Error(15)),
+        (Api::OffsetFetch, Reply::Error(16)),
+        (Api::OffsetFetch, Reply::ItemError(88)), // UNSTABLE_OFFSET_COMMIT
+        (Api::OffsetFetch, Reply::Close),
+    ] {
+        kafka.next(api, reply);
+        let found = client.committed(GROUP, partition()).await.unwrap();
+        assert_eq!(found[&partition()[0]], None);
+    }
+    for (api, reply, kind, name) in [
+        (
+            Api::FindCoordinator,
+            Reply::Error(30),
+            Kind::Forbidden,
+            GROUP,
+        ),
+        (
+            Api::OffsetFetch,
+            Reply::ItemError(29),
+            Kind::Forbidden,
+            "orders-0",
+        ),
+        (
+            Api::OffsetFetch,
+            Reply::Error(14),
+            Kind::Temporary,
+            "COORDINATOR_LOAD_IN_PROGRESS (14)",
+        ),
+        (Api::OffsetFetch, Reply::Silence, Kind::Timeout, "broker"),
+    ] {
+        let begun = Instant::now();
+        kafka.always(api, reply);
+        let error = client.committed(GROUP, partition()).await.unwrap_err();
+        assert_eq!(error.kind(), kind, "{error:#}");
+        assert!(format!("{error:#}").contains(name), "{error:#}");
+        assert!(begun.elapsed() < PATIENCE / 4);
+        kafka.behave();
+    }
+}
