@@ -203,6 +203,10 @@ impl Fetcher {
     }
 
     /// Ends the tasks and waits for them.
+    ///
+    /// Brokers are not told that their sessions end, other than by the Java client: it would take a
+    /// connection beside the one that has the long poll. A session that rests for two minutes gives
+    /// way to others.
     pub(crate) async fn close(&self) {
         self.closed.send_replace(true);
         self.shared.ready.notify_one();

@@ -41,7 +41,8 @@ pub struct FetchSettings {
     pub isolation: Isolation,
     /// Whether the checksums of batches are verified (`check.crcs`). True.
     pub check_crcs: bool,
-    /// The most records that come at once, 1 or more (`max.poll.records`). 500.
+    /// The most records that come at once, 1 or more (`max.poll.records`). 500. Each takes 80 bytes
+    /// besides those that it points to.
     pub max_poll_records: usize,
     /// How long a broker waits for [`min_bytes`](Self::min_bytes), 1 ms to 10 minutes
     /// (`fetch.max.wait.ms`). 500 ms.
@@ -50,7 +51,7 @@ pub struct FetchSettings {
     /// anything.
     pub min_bytes: i32,
     /// The most bytes of one answer, of which a single batch may be more (`fetch.max.bytes`).
-    /// 50 MiB; a quarter of a broker's share of
+    /// 50 MiB; an eighth of a leader's share of
     /// [`max_buffered_bytes`](Self::max_buffered_bytes) is the limit as well.
     pub max_bytes: i32,
     /// The most bytes of one partition in an answer, of which a single batch may be more
@@ -61,7 +62,12 @@ pub struct FetchSettings {
     ///
     /// What an answer holds counts until all of it was delivered and each [`Records`] of it
     /// is dropped; records that the caller keeps longer keep their answer in memory, uncounted. A
-    /// batch above the limit comes nevertheless, bounded by the connection's largest frame.
+    /// batch above the limit comes nevertheless, bounded by the connection's largest frame. Each
+    /// leader has an equal share, so that a slow one takes nothing from the others.
+    ///
+    /// Answers count as they came. Of compressed ones, one batch at a time is decompressed besides,
+    /// up to [`max_batch_bytes`](Self::max_batch_bytes), and stays while the caller keeps records
+    /// of it.
     ///
     /// [`Records`]: crate::Records
     pub max_buffered_bytes: usize,

@@ -12,9 +12,11 @@ impl Plan {
         // batch, the batch comes nevertheless.
         let part = self.settings.partition_max_bytes.unsigned_abs() as usize;
         let part = part.min(limit / 2).max(1);
+        // Several answers, so that one that is kept does not keep all of it, and allocators reuse
+        // rather than hoard what was freed.
         let whole = part.saturating_mul(partitions);
         let whole = whole.min(self.settings.max_bytes.unsigned_abs() as usize);
-        let wanted = whole.min((limit / 4).max(part));
+        let wanted = whole.min((limit / 8).max(part));
         let least = wanted.min(part);
         let room = |plan: &Self| plan.budget.left().min(limit.saturating_sub(share.used()));
         if room(self) < least {

@@ -2,7 +2,8 @@ use super::*;
 
 const MIB: usize = 1 << 20;
 
-#[tokio::test]
+/// On several threads, where allocators keep more of what was freed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_thousand_partitions_with_a_slow_consumer_stay_within_the_budget() {
     if !is_alone() {
         return;
