@@ -32,7 +32,7 @@ async fn golden(kafka: &Kafka, topics: &[String; 2]) -> String {
     command.args(["-Xmx128m", "-XX:TieredStopAtLevel=1", "-cp", &jars, source]);
     command.arg(kafka.bootstrap()).args(topics);
     let output = timeout(PATIENCE, command.kill_on_drop(true).output());
-    let output = output.await.expect("Java is done in time").unwrap();
+    let output = output.await.unwrap().unwrap();
     let complaints = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{complaints}");
     String::from_utf8(output.stdout).unwrap()
