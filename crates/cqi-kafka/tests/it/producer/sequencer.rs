@@ -312,6 +312,8 @@ fn a_batch_that_is_late_behind_one_that_was_refused_is_not_written() {
     }
     let attempts = drain(&mut sequencer, NOW);
     sequencer.end(NOW, &attempts[0], answered(10));
+    // This code says nothing of what was written, alone.
+    sequencer.end(NOW, &attempts[2], answered(-1));
     sequencer.tick(DEADLINE);
     assert_eq!(written(&sequencer.finished()), [Some(Written::No); 3]);
 }
@@ -341,7 +343,7 @@ fn pauses_grow_with_failures_in_a_row_only() {
     push(&mut sequencer, 4);
     let attempts = drain(&mut sequencer, now);
     sequencer.end(now, &attempts[0], answered(19));
-    sequencer.end(now, &attempts[1], answered(45));
+    sequencer.end(now, &attempts[1], answered(19));
     let paused = (sequencer.deadline(now).unwrap() - now).as_millis();
     assert!((80..=120).contains(&paused), "{paused}");
 }
@@ -385,4 +387,23 @@ fn a_request_holds_one_batch_however_large_and_no_partition_starves() {
         sequencer.end(NOW, &request[0], answered(0));
     }
     assert_eq!(order, [1, 2, 3, 1, 2, 3]);
+}
+
+#[test]
+fn what_came_too_soon_is_sent_again_at_once() {
+    // The one before it was written after all; or it never will be.
+    for (order, code) in [([1, 0], 0), ([0, 1], 10)] {
+        let mut sequencer = running();
+        push(&mut sequencer, 1);
+        push(&mut sequencer, 2);
+        let attempts = drain(&mut sequencer, NOW);
+        for at in order {
+            sequencer.end(NOW, &attempts[at], answered([code, 45][at]));
+        }
+        let again = drain(&mut sequencer, NOW);
+        assert_eq!(
+            (again[0].batch, numbers(&again[0])),
+            (BatchId(2), (42, 4, 0))
+        );
+    }
 }
