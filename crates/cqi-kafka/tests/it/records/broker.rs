@@ -111,9 +111,14 @@ fn by_partition(lines: &str) -> BTreeMap<&str, Vec<&str>> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn transactions_and_compacted_logs_read_as_the_java_client_reads_them() {
-    let kafka = Kafka::builder().private().start().await.unwrap();
+    for version in Kafka::versions() {
+        compare(&Kafka::start_version(version).await.unwrap()).await;
+    }
+}
+
+async fn compare(kafka: &Kafka) {
     let topics = ["transactions", "compacted"].map(|topic| kafka.unique(topic));
-    let golden = golden(&kafka, &topics).await;
+    let golden = golden(kafka, &topics).await;
     let client = Client::connect(ClientSettings::new([kafka.bootstrap()]))
         .await
         .unwrap();
