@@ -161,11 +161,12 @@ impl Membership {
         self.offsets.fetch = None;
         let mut known = Vec::new();
         let mut worst = code;
-        for (partition, code, offset) in offsets {
-            if worst == 0 && code == 0 && self.offsets.wanted.remove(&partition) {
+        // One that is not ready, as with a transaction that is open, does not hold up the others.
+        for (partition, its_code, offset) in offsets {
+            if its_code != 0 {
+                worst = its_code;
+            } else if code == 0 && self.offsets.wanted.remove(&partition) {
                 known.push((partition, offset));
-            } else if code != 0 {
-                worst = code;
             }
         }
         if !known.is_empty() {

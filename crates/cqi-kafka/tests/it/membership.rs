@@ -452,3 +452,24 @@ fn pitfall_5_a_heartbeat_without_an_answer_leaves_time_for_another() {
         assert!(settings.heartbeat_interval + within < settings.session_timeout);
     }
 }
+
+#[test]
+fn a_partition_whose_offset_is_not_ready_does_not_hold_up_the_others() {
+    let mut duo = Duo::new(Settings::new("group"));
+    duo.hold = Some("OffsetFetch");
+    duo.event(Event::Subscribe(["t".into()].into()));
+    let [first, second] = [0, 1].map(|p| TopicPartition::new("t", p));
+    let unstable = 88; // UNSTABLE_OFFSET_COMMIT
+    let answer = Response::OffsetFetch {
+        code: 0,
+        offsets: vec![
+            (first, unstable, None),
+            (second.clone(), 0, Some(offset(5))),
+        ],
+    };
+    duo.event(Event::Response(duo.held[0], answer));
+    let known = Action::Positions(vec![(second, Some(offset(5)))]);
+    assert!(duo.seen.contains(&known), "{:?}", duo.seen);
+    duo.pass(SECOND);
+    assert_eq!(duo.held.len(), 2, "the first one is asked for again");
+}

@@ -133,7 +133,7 @@ impl GroupConsumer {
     /// - What no waiting mends is told again and again, and tried again all the same: `Unauthorized`
     ///   for credentials, `Permanent` for certificates, versions or answers that cannot be read.
     /// - What puts the member out of its group is told by each poll from then on: `Forbidden` for a
-    ///   missing permission on the group, `Conflict` where another process took the instance id,
+    ///   missing permission on the group or the offsets of a topic, `Conflict` where another process took the instance id,
     ///   `InvalidInput` for a session timeout that the broker does not allow, else `Permanent`.
     ///
     /// A broker that cannot be reached is no error: it is tried again, and logged.

@@ -175,12 +175,17 @@ impl GroupTask {
     }
 
     fn learn(&mut self, news: News) {
+        let mut refused = BTreeMap::<i16, Vec<&str>>::new();
         for (topic, code) in &news.refused {
             let known = self.refused.get(topic) == Some(code);
             if !known && self.topics.contains(topic) {
-                let on = format!("topic {topic}");
-                self.shared.trouble(code::refused("Metadata", *code, on));
+                refused.entry(*code).or_default().push(topic);
             }
+        }
+        for (code, topics) in refused {
+            let error = code::refused("Metadata", code, format!("topic {}", topics.join(", ")));
+            tracing::warn!(group = &*self.shared.group, %error, "topics cannot be consumed");
+            self.shared.trouble(error);
         }
         self.refused = news.refused;
         self.handle(Event::Topics {

@@ -157,6 +157,23 @@ async fn a_topic_that_may_not_be_seen_is_told_once_and_found_later() {
 }
 
 #[tokio::test]
+async fn all_topics_that_may_not_be_seen_are_told() {
+    let kafka = brokers();
+    kafka.always(Api::Metadata, Reply::Error(29));
+    let mut seat = join(&kafka).await;
+    seat.consumer.subscribe([TOPIC, "one", "two"]).unwrap();
+    let error = loop {
+        match seat.consumer.poll(PATIENCE).await {
+            Ok(heard) => assert!(matches!(heard, Some(Event::Assigned(_)))),
+            Err(error) => break error.to_string(),
+        }
+    };
+    for topic in [TOPIC, "one", "two"] {
+        assert!(error.contains(topic), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn a_refused_commit_says_what_to_do_and_the_next_one_succeeds() {
     let kafka = brokers();
     let seats = joined(&kafka).await;
