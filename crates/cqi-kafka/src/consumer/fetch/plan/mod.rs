@@ -90,8 +90,6 @@ pub(super) struct Changes {
     pub(super) moved: bool,
     /// Offsets are to be looked up.
     pub(super) lookups: bool,
-    /// What was asked for is not wanted any more.
-    pub(super) void: bool,
 }
 
 impl Plan {
@@ -303,14 +301,11 @@ impl Plan {
         for topic in topics {
             for part in topic.partitions {
                 let found = self.partitions.find_mut(&topic.topic, part.partition_index);
-                let Some((name, slot)) = found else {
-                    changes.void = true;
+                // What was given up or sought meanwhile is void, as is what nobody asked for.
+                let Some((name, slot)) = found.filter(|(_, slot)| slot.asked == Some(ask.id))
+                else {
                     continue;
                 };
-                if slot.asked != Some(ask.id) {
-                    changes.void = true;
-                    continue;
-                }
                 match slot.answered(&name, part, &self.settings, &lease, now) {
                     Outcome::Nothing => {}
                     Outcome::Moved => changes.moved = true,
