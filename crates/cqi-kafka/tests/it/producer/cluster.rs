@@ -26,9 +26,6 @@ async fn leaders_killed_in_turn_lose_and_repeat_nothing_of_a_hundred_thousand_re
             let leader = kafka.leader(&topic, 0).await.unwrap();
             let from = Instant::now();
             kafka.broker(leader).kill().unwrap();
-            // The first acknowledgement of its partition by another leader.
-            let partition = TopicPartition::new(topic.as_str(), PARTITIONS as i32 - 1);
-            let _ = partition;
             let before = sent.get();
             while sent.get() < (before + 60).min(BATCHES) {
                 tokio::time::sleep(Duration::from_millis(1)).await;
