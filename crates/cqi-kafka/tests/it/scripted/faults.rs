@@ -66,6 +66,7 @@ async fn live(kafka: &ScriptedKafka) {
     let connect = || async {
         let mut settings = client_settings(kafka);
         settings.request_timeout = Duration::from_millis(500);
+        settings.connection.connect_timeout = Duration::from_secs(1);
         settings.connection.sasl = Some(Sasl::plain("bob", "secret"));
         Client::connect(settings).await
     };
@@ -84,7 +85,9 @@ async fn live(kafka: &ScriptedKafka) {
     producer.close(Duration::from_secs(2)).await;
     assert_eq!(kafka.batches("orders", 0).len(), 2, "each is written once");
 
-    let mut consumer = join(&client);
+    let mut settings = group_settings();
+    settings.member.request_timeout = Duration::from_millis(500);
+    let mut consumer = join(&client, settings);
     let (mut read, mut told) = (0, 0);
     while read < 2 {
         match consumer.poll(LIFE).await {

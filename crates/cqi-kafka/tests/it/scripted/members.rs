@@ -12,13 +12,12 @@ const LOSES: &str = "loses its partitions, ";
 /// Polls until a record comes or an error does.
 async fn first_record(consumer: &mut GroupConsumer, code: i16) -> String {
     // Whether it was told of its partitions in between is a matter of time.
-    let outcome = next_record(consumer, code).await;
+    let outcome = next_record(consumer, code, "").await;
     outcome.replace(LOSES, "")
 }
 
-/// Polls until a record comes or an error does, and says what happened on the way.
-async fn next_record(consumer: &mut GroupConsumer, code: i16) -> String {
-    let mut lost = "";
+/// Polls until a record comes or an error does, and says what happened on the way, after `lost`.
+async fn next_record(consumer: &mut GroupConsumer, code: i16, mut lost: &str) -> String {
     loop {
         match consumer.poll(Duration::from_secs(1)).await {
             Ok(Some(Event::Records(_))) => return format!("{lost}goes on"),
@@ -60,6 +59,29 @@ async fn watch(
     None
 }
 
+/// Polls until an API is asked again after an answer, which has arrived then, or an error comes; says
+/// whether partitions were lost.
+async fn until_asked_again(
+    kafka: &ScriptedKafka,
+    (api, reply): (Api, Reply),
+    consumer: &mut GroupConsumer,
+    code: i16,
+) -> Result<&'static str, String> {
+    let mut lost = "";
+    let is_asked_again = || {
+        let mut requests = kafka.requests(api).into_iter();
+        requests.any(|it| it.reply == reply) && requests.next().is_some()
+    };
+    while !is_asked_again() {
+        match consumer.poll(Duration::from_millis(20)).await {
+            Ok(Some(Event::Lost(_))) => lost = LOSES,
+            Ok(_) => {}
+            Err(error) => return Err(format!("{lost}{}", kind(&error, code))),
+        }
+    }
+    Ok(lost)
+}
+
 async fn close(consumer: GroupConsumer, client: Client) {
     let begin = Instant::now();
     // Late, where the coordinator is of no help.
@@ -75,7 +97,7 @@ async fn joining_once(api: Api, place: Place, expected: Expect) {
         append(&kafka);
         let client = connect(&kafka).await;
         kafka.next(api, place.reply(code));
-        let mut consumer = join(&client);
+        let mut consumer = join(&client, group_settings());
         let outcome = first_record(&mut consumer, code).await;
         kafka.behave();
         close(consumer, client).await;
@@ -91,7 +113,7 @@ async fn joining_for_ever(api: Api, place: Place, expected: Expect) {
         append(&kafka);
         let client = connect(&kafka).await;
         kafka.always(api, place.reply(code));
-        let mut consumer = join(&client);
+        let mut consumer = join(&client, group_settings());
         let outcome = watch(&kafka, api, &mut consumer, code).await;
         let outcome = match outcome {
             Some(outcome) => outcome.replace(LOSES, ""),
@@ -106,24 +128,30 @@ async fn joining_for_ever(api: Api, place: Place, expected: Expect) {
     expected.assert_eq(&outcomes.await);
 }
 
+/// Settings of a member that is heard of in time, on a machine that is busy with other tests.
+fn at_work() -> GroupSettings {
+    let mut settings = group_settings();
+    settings.member.session_timeout = Duration::from_secs(5);
+    settings
+}
+
 /// Answers a member at work with a code once, and has it read one more record.
 async fn working(api: Api, place: Place, expected: Expect) {
     let outcomes = walk(|code| async move {
         let kafka = brokers().start().unwrap();
         append(&kafka);
         let client = connect(&kafka).await;
-        let mut consumer = join(&client);
-        assert_eq!(next_record(&mut consumer, code).await, "goes on");
+        let mut consumer = join(&client, at_work());
+        assert_eq!(next_record(&mut consumer, code, "").await, "goes on");
         let reply = place.reply(code);
         kafka.next(api, reply);
-        let given = || kafka.requests(api).iter().any(|it| it.reply == reply);
-        while !given() {
-            tokio::time::sleep(PAUSES.0).await;
-        }
-        // Time for the answer to arrive before the record does.
-        tokio::time::sleep(PAUSES.1 * 2).await;
-        append(&kafka);
-        let outcome = next_record(&mut consumer, code).await;
+        let outcome = match until_asked_again(&kafka, (api, reply), &mut consumer, code).await {
+            Ok(lost) => {
+                append(&kafka);
+                next_record(&mut consumer, code, lost).await
+            }
+            Err(outcome) => outcome,
+        };
         kafka.behave();
         close(consumer, client).await;
         outcome
@@ -137,8 +165,8 @@ async fn committing(expected: Expect) {
         let kafka = brokers().start().unwrap();
         append(&kafka);
         let client = connect(&kafka).await;
-        let mut consumer = join(&client);
-        assert_eq!(next_record(&mut consumer, code).await, "goes on");
+        let mut consumer = join(&client, at_work());
+        assert_eq!(next_record(&mut consumer, code, "").await, "goes on");
         kafka.always(Api::OffsetCommit, Reply::ItemError(code));
         let offset = Offset {
             offset: 1,
@@ -164,8 +192,8 @@ async fn leaving(place: Place, expected: Expect) {
         let kafka = brokers().start().unwrap();
         append(&kafka);
         let client = connect(&kafka).await;
-        let mut consumer = join(&client);
-        assert_eq!(next_record(&mut consumer, code).await, "goes on");
+        let mut consumer = join(&client, at_work());
+        assert_eq!(next_record(&mut consumer, code, "").await, "goes on");
         kafka.always(Api::LeaveGroup, place.reply(code));
         let outcome = match consumer.close().await {
             Ok(()) => "ends".to_owned(),

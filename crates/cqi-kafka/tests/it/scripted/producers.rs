@@ -4,12 +4,24 @@ use expect_test::{Expect, expect};
 use super::walk::{kind, walk};
 use super::*;
 
-fn producer_settings() -> ProducerSettings {
+/// Given up after some attempts, before the time is over.
+const CORRUPT_MESSAGE: i16 = 2;
+
+fn producer_settings(api: Api, once: bool, code: i16) -> ProducerSettings {
     let mut settings = ProducerSettings::default();
-    settings.request_timeout = Duration::from_millis(500);
-    settings.delivery_timeout = Duration::from_secs(1);
-    settings.max_block = Duration::from_secs(1);
     (settings.retry_backoff, settings.retry_backoff_max) = PAUSES;
+    settings.delivery_timeout = ANSWER * 2;
+    settings.request_timeout = ANSWER;
+    if !once {
+        settings.delivery_timeout = Duration::from_secs(3);
+        settings.request_timeout = Duration::from_secs(3);
+    }
+    if !once && api == Api::Produce && code != CORRUPT_MESSAGE {
+        // The time ends in the pause after the second attempt, so that none is under way.
+        settings.retry_backoff = Duration::from_secs(2);
+        settings.retry_backoff_max = Duration::from_secs(2);
+    }
+    settings.max_block = settings.delivery_timeout;
     settings
 }
 
@@ -19,7 +31,7 @@ async fn producing(api: Api, once: bool, expected: Expect) {
     let outcomes = walk(|code| async move {
         let kafka = brokers().start().unwrap();
         let client = connect(&kafka).await;
-        let producer = Producer::start(&client, producer_settings()).unwrap();
+        let producer = Producer::start(&client, producer_settings(api, once, code)).unwrap();
         match once {
             true => kafka.next(api, Reply::Error(code)),
             false => kafka.always(api, Reply::Error(code)),
