@@ -6,9 +6,10 @@ use cqi_errors::{Error, Result};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::changes::Step;
+use super::error;
 use super::event::{Event, Revocation};
 use super::handle::GroupHandle;
 use super::settings::{self, GroupSettings};
@@ -292,14 +293,16 @@ impl GroupConsumer {
             close_timeout,
         } = self;
         handle.shared.wish(|wishes| wishes.close = true);
+        let begun = Instant::now();
         let closing = async {
             tokio::join!(fetcher.close(), task.join_next());
         };
         timeout(close_timeout, closing).await.map_err(|_| {
             let group = &handle.shared.group;
+            let last = error::last(handle.shared.failure_since(begun));
             Error::timeout(format!(
-                "group {group}: the coordinator did not confirm the departure within \
-                 {close_timeout:?}; the group notices it after the session timeout"
+                "group {group}: the coordinator did not confirm the last commits and the departure \
+                 within {close_timeout:?}{last}; the group notices it after the session timeout"
             ))
         })
     }

@@ -48,7 +48,7 @@ pub(super) fn commit_error(group: &str, error: &CommitError, failure: Option<Str
     }
 }
 
-fn last(failure: Option<String>) -> String {
+pub(super) fn last(failure: Option<String>) -> String {
     failure.map_or_else(String::new, |failure| format!(" (last: {failure})"))
 }
 

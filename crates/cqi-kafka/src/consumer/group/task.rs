@@ -40,6 +40,8 @@ pub(super) struct GroupTask {
     topics: Topics,
     refused: BTreeMap<Arc<str>, i16>,
     commits: Commits,
+    /// Whether it tells the coordinator when it goes.
+    is_dynamic: bool,
     closing: bool,
     over: bool,
 }
@@ -64,6 +66,7 @@ impl GroupTask {
             watch: TopicWatch::new(client.clone()),
             commits: Commits::new(commits, client.retry_pauses()),
             client,
+            is_dynamic: settings.instance_id.is_none(),
             shared,
             member: Membership::new(settings, fastrand::u64(..)),
             started: Instant::now(),
@@ -130,7 +133,8 @@ impl GroupTask {
         self.closing = true;
         // A member that is out for good has nothing to say to that.
         self.over = self.shared.check().is_err();
-        if !self.over && self.member.member_id().is_some() && self.member.coordinator().is_none() {
+        let joined = self.is_dynamic && self.member.member_id().is_some();
+        if joined && self.member.coordinator().is_none() {
             tracing::warn!(
                 group = &*self.shared.group,
                 "closing without a coordinator to tell: the group waits for the session timeout"

@@ -180,6 +180,7 @@ async fn closing_waits_for_commits_that_came_before_and_not_for_ever() {
         } else {
             let error = closing.await.unwrap().unwrap_err();
             assert_eq!(error.kind(), Kind::Timeout, "{error:#}");
+            assert!(error.to_string().contains("(14)"), "{error:#}");
             let error = commit.await.unwrap().unwrap_err();
             assert_eq!(error.kind(), Kind::Cancelled, "{error:#}");
         }
