@@ -222,6 +222,17 @@ impl Client {
         self.inner.shared.check_open()
     }
 
+    /// Waits until the client is closed, and says so.
+    pub(crate) async fn closed(&self) -> Error {
+        self.inner.shared.closed().await;
+        dial::closed_error()
+    }
+
+    /// Why no broker answers, where none does.
+    pub(crate) fn trouble(&self) -> Option<Arc<str>> {
+        self.inner.shared.trouble()
+    }
+
     /// Where a broker is.
     fn host(&self, node: i32) -> Result<Host> {
         let known = self

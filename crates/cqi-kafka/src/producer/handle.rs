@@ -143,8 +143,10 @@ impl Producer {
                         return found;
                     }
                 }
-                if cluster.changed().await.is_err() {
-                    return Err(error::closed());
+                tokio::select! {
+                    // Its sender is the client's.
+                    _ = cluster.changed() => {}
+                    closed = self.shared.client.closed() => return Err(closed),
                 }
             }
         };
@@ -183,8 +185,10 @@ impl Producer {
             return Error::not_found("topic", topic);
         }
         let waited = self.shared.settings.max_block;
+        let why = self.shared.client.trouble();
+        let why = why.map_or_else(|| "check that brokers can be reached".into(), |why| why);
         Error::timeout(format!(
-            "no broker said within {waited:?} where topic {topic} is; check that brokers can be reached"
+            "no broker said within {waited:?} where topic {topic} is; {why}"
         ))
     }
 

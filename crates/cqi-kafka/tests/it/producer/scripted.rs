@@ -432,3 +432,23 @@ async fn a_producer_without_work_asks_nothing() {
     // The last handle ends the task and its connections.
     drop(producer);
 }
+
+#[tokio::test]
+async fn a_closed_client_ends_a_search_at_once() {
+    let kafka = ScriptedKafka::builder().topic("orders", 1).start().unwrap();
+    let client = connect(kafka.bootstrap()).await;
+    let producer = Producer::start(&client, ProducerSettings::default()).unwrap();
+    let partition = TopicPartition::new("nowhere", 0);
+    let search = producer.send(&partition, numbers(0..1));
+    let close = async {
+        kafka.requested(Api::Metadata, 2).await.unwrap();
+        client.close().await;
+    };
+    let both = async { tokio::join!(search, close).0 };
+    let error = tokio::time::timeout(Duration::from_secs(10), both)
+        .await
+        .unwrap()
+        .unwrap_err();
+    assert_eq!(error.kind(), Kind::Cancelled, "{error:#}");
+    assert_eq!(Written::of(&error), Written::No);
+}
