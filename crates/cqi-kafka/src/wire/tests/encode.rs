@@ -8,8 +8,8 @@ use kafka_protocol::protocol::{
     Decodable, Message, StrBytes, VersionRange, decode_request_header_from_buffer,
 };
 
-use super::{ROOM, each_api};
 use super::respond::Respond;
+use super::{ROOM, each_api};
 use crate::wire::{Api, Versions, decode, encode};
 
 const CLIENT: StrBytes = StrBytes::from_static_str("me");
