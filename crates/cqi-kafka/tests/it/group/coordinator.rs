@@ -17,7 +17,7 @@ async fn pitfall_8_a_broker_that_was_killed_and_comes_back_finds_its_members() {
         let join = || Seat::join_as(&client, settings(&group), &topic, &seen);
         let mut seats = [join(), join()];
         spread(&kafka, &topic, 4, 0, 40).await;
-        until(&mut seats, "two", |seats| share(seats, &[2, 2])).await;
+        until(&mut seats, "two", |seats| settled(seats, &[2, 2])).await;
         until(&mut seats, "read", |_| seen_all(&seen, 40)).await;
         let ids = seats
             .each_ref()
@@ -39,10 +39,7 @@ async fn pitfall_8_a_broker_that_was_killed_and_comes_back_finds_its_members() {
             seen_all(&seen, 80)
         })
         .await;
-        until(&mut seats, "two again", |seats| {
-            share(seats, &[2, 2]) && seats.iter().all(|seat| seat.consumer.status().stable)
-        })
-        .await;
+        until(&mut seats, "two again", |seats| settled(seats, &[2, 2])).await;
         println!("{version}: {} replays, {took:?}", replays(&seen));
         assert_eq!(
             ids,
@@ -113,7 +110,7 @@ async fn members_follow_their_coordinator_to_another_broker() {
     let join = || Seat::join_as(&client, settings(&group), &topic, &seen);
     let mut seats = [join(), join()];
     spread(&kafka, &topic, 6, 0, 60).await;
-    until(&mut seats, "two", |seats| share(seats, &[3, 3])).await;
+    until(&mut seats, "two", |seats| settled(seats, &[3, 3])).await;
     until(&mut seats, "read", |_| seen_all(&seen, 60)).await;
     let status = seats[0].consumer.status();
     let coordinator = status.coordinator.unwrap();

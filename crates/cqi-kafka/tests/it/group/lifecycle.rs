@@ -48,10 +48,7 @@ async fn pitfall_4_closing_leaves_at_once_and_a_restart_replays_nothing() {
         };
         let mut seats = vec![join(), join()];
         // A commit amid a rebalance would be refused, and its records come again.
-        until(&mut seats, "two", |seats| {
-            share(seats, &[2, 2]) && seats.iter().all(|seat| seat.consumer.status().stable)
-        })
-        .await;
+        until(&mut seats, "two", |seats| settled(seats, &[2, 2])).await;
         spread(&kafka, &topic, 4, 0, 40).await;
         until(&mut seats, "read", |_| seen_all(&seen, 40)).await;
         let begun = Instant::now();

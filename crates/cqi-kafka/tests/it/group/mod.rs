@@ -175,6 +175,11 @@ fn share(seats: &[Seat], counts: &[usize]) -> bool {
     shares == counts && owned.len() == counts.iter().sum::<usize>()
 }
 
+/// Whether they have them and no rebalance is under way, in which a commit would be refused.
+fn settled(seats: &[Seat], counts: &[usize]) -> bool {
+    share(seats, counts) && seats.iter().all(|seat| seat.consumer.status().stable)
+}
+
 /// Whether each of so many records was seen.
 fn seen_all(seen: &Seen, count: usize) -> bool {
     seen.lock().unwrap().len() == count
