@@ -186,7 +186,7 @@ impl Producer {
         }
         let waited = self.shared.settings.max_block;
         let why = self.shared.client.trouble();
-        let why = why.map_or_else(|| "check that brokers can be reached".into(), |why| why);
+        let why = why.unwrap_or_else(|| "check that brokers can be reached".into());
         Error::timeout(format!(
             "no broker said within {waited:?} where topic {topic} is; {why}"
         ))
