@@ -17,8 +17,14 @@ use cqi_errors::{Error, Result};
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ProducerSettings {
-    /// How many requests to a broker, and batches of a partition, may await their answers, from 1 to
-    /// 5 (`max.in.flight.requests.per.connection`). Default 5: what brokers can tell apart.
+    /// Over how many connections a broker is sent batches, from 1 to 16; each partition keeps to one.
+    /// Default 4.
+    ///
+    /// A broker serves the requests of a connection one after another, those of several at once. They
+    /// are opened as partitions need them. The Java client has one.
+    pub connections_per_broker: usize,
+    /// How many requests of a connection, and batches of a partition, may await their answers, from 1
+    /// to 5 (`max.in.flight.requests.per.connection`). Default 5: what brokers can tell apart.
     pub max_in_flight: usize,
     /// Within which time from [`send`](super::Producer::send) a batch has its outcome, at least
     /// `request_timeout` and at most a day (`delivery.timeout.ms`). Default 120 s.
@@ -50,6 +56,7 @@ pub struct ProducerSettings {
 impl Default for ProducerSettings {
     fn default() -> Self {
         Self {
+            connections_per_broker: 4,
             max_in_flight: 5,
             delivery_timeout: Duration::from_secs(120),
             request_timeout: Duration::from_secs(30),
@@ -107,6 +114,7 @@ impl ProducerSettings {
             }
         }
         let sizes = [
+            ("connections_per_broker", self.connections_per_broker, 16),
             ("max_in_flight", self.max_in_flight, 5),
             (
                 "max_buffered_bytes",

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::request;
-use super::sequencer::{Attempt, Ending};
+use super::sequencer::{Attempt, Ending, Route};
 use super::shared::{Shared, State};
 use crate::client::{Cluster, Link, Pauses};
 use crate::code;
@@ -25,7 +25,7 @@ const JUST_BEFORE: Duration = Duration::from_millis(1);
 pub(super) struct Task {
     shared: Arc<Shared>,
     cluster: watch::Receiver<Arc<Cluster>>,
-    brokers: HashMap<i32, Broker>,
+    connections: HashMap<Route, Connection>,
     /// What is asked of brokers.
     requests: FuturesUnordered<BoxFuture<'static, Event>>,
     identity: Identity,
@@ -33,7 +33,7 @@ pub(super) struct Task {
     forget_at: Duration,
 }
 
-struct Broker {
+struct Connection {
     link: Arc<Link>,
     in_flight: usize,
 }
@@ -47,8 +47,8 @@ struct Identity {
 }
 
 enum Event {
-    Begun(i32, Result<Pending<ProduceRequest>>),
-    Answered(i32, Vec<Attempt>, Result<ProduceAnswer>),
+    Begun(Route, Result<Pending<ProduceRequest>>),
+    Answered(Route, Vec<Attempt>, Result<ProduceAnswer>),
     Identified(Result<InitProducerIdAnswer>),
 }
 
@@ -73,7 +73,7 @@ impl Task {
         };
         Self {
             cluster: shared.client.cluster(),
-            brokers: HashMap::new(),
+            connections: HashMap::new(),
             requests: FuturesUnordered::new(),
             identity,
             forget_at: shared.now() + shared.settings.metadata_max_idle,
@@ -155,27 +155,27 @@ impl Task {
 
     /// Sends what may be sent.
     fn send(&mut self, state: &mut State) {
-        let mut nodes: Vec<i32> = state
+        let mut routes: Vec<Route> = state
             .sequencer
             .busy()
             .filter_map(|(_, leader)| leader)
             .collect();
-        nodes.sort_unstable();
-        nodes.dedup();
-        for node in nodes {
-            let broker = self.brokers.entry(node).or_insert_with(|| Broker {
-                link: Arc::new(self.shared.client.link(node)),
+        routes.sort_unstable();
+        routes.dedup();
+        for route in routes {
+            let connection = self.connections.entry(route).or_insert_with(|| Connection {
+                link: Arc::new(self.shared.client.link(route.node)),
                 in_flight: 0,
             });
             let settings = &self.shared.settings;
             // Requests are begun one after another, that their order is that of the batches.
-            let leaving = state.leaving.contains_key(&node);
-            if leaving || broker.in_flight >= settings.max_in_flight {
+            let leaving = state.leaving.contains_key(&route);
+            if leaving || connection.in_flight >= settings.max_in_flight {
                 continue;
             }
             let now = self.shared.now();
             let most = settings.max_request_bytes;
-            let attempts = state.sequencer.drain(now, node, most);
+            let attempts = state.sequencer.drain(now, route, most);
             if attempts.is_empty() {
                 continue;
             }
@@ -188,43 +188,44 @@ impl Task {
             });
             let request = request::produce(batches, timeout);
             let until = self.shared.instant(until.saturating_sub(JUST_BEFORE));
-            broker.in_flight += 1;
-            state.leaving.insert(node, attempts);
-            let link = Arc::clone(&broker.link);
+            connection.in_flight += 1;
+            state.leaving.insert(route, attempts);
+            let link = Arc::clone(&connection.link);
             self.requests.push(Box::pin(async move {
                 // Given up before its batches are, it has certainly sent none of them.
                 let begun = timeout_at(until, link.begin(&request, timeout)).await;
                 let begun = begun.unwrap_or_else(|_| {
                     Err(Error::timeout(format!(
-                        "broker {node} took no request in time"
+                        "broker {} took no request in time",
+                        route.node
                     )))
                 });
-                Event::Begun(node, begun)
+                Event::Begun(route, begun)
             }));
         }
     }
 
     fn take(&mut self, event: Event) {
         match event {
-            Event::Begun(node, begun) => {
+            Event::Begun(route, begun) => {
                 let attempts = self
                     .shared
                     .state()
                     .leaving
-                    .remove(&node)
+                    .remove(&route)
                     .unwrap_or_default();
                 match begun {
                     Ok(pending) => self.requests.push(Box::pin(async move {
-                        Event::Answered(node, attempts, pending.answer().await)
+                        Event::Answered(route, attempts, pending.answer().await)
                     })),
                     Err(error) => {
-                        self.ended(node);
+                        self.ended(route);
                         self.failed(&attempts, Ending::Unsent, &error);
                     }
                 }
             }
-            Event::Answered(node, attempts, Ok(answer)) => {
-                self.ended(node);
+            Event::Answered(route, attempts, Ok(answer)) => {
+                self.ended(route);
                 let mut state = self.shared.state();
                 let now = self.shared.now();
                 let endings = request::endings(&answer, &attempts);
@@ -233,8 +234,8 @@ impl Task {
                 }
                 self.shared.resolve(&mut state);
             }
-            Event::Answered(node, attempts, Err(error)) => {
-                self.ended(node);
+            Event::Answered(route, attempts, Err(error)) => {
+                self.ended(route);
                 self.shared.client.refresh();
                 self.failed(&attempts, Ending::Lost, &error);
             }
@@ -242,9 +243,9 @@ impl Task {
         }
     }
 
-    fn ended(&mut self, node: i32) {
-        if let Some(broker) = self.brokers.get_mut(&node) {
-            broker.in_flight -= 1;
+    fn ended(&mut self, route: Route) {
+        if let Some(connection) = self.connections.get_mut(&route) {
+            connection.in_flight -= 1;
         }
     }
 
@@ -299,11 +300,12 @@ impl Task {
         let mut state = self.shared.state();
         let busy: Vec<_> = state.sequencer.busy().map(|(p, _)| p.clone()).collect();
         for partition in busy {
-            let leader = cluster.leader(&partition).map(|leader| leader.node);
+            let leader = self.shared.route(&cluster, &partition);
             state.sequencer.lead(&partition, leader);
         }
-        // A broker that left, and is asked nothing, needs no connection.
-        self.brokers
-            .retain(|node, broker| broker.in_flight > 0 || cluster.brokers.contains_key(node));
+        // A broker that left, and is asked nothing, needs none.
+        self.connections.retain(|route, connection| {
+            connection.in_flight > 0 || cluster.brokers.contains_key(&route.node)
+        });
     }
 }

@@ -1,7 +1,6 @@
 //! CQI's side of each comparison.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cqi_kafka::producer::{Delivery, Producer, ProducerSettings};
@@ -10,8 +9,8 @@ use cqi_kafka::{
     Client, ClientSettings, Event, GroupConsumer, GroupSettings, StartPosition, TopicPartition,
 };
 use cqi_testkit::Kafka;
+use futures_util::FutureExt as _;
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
 
 use crate::broker::{self, BATCH, Shape};
 use crate::latency::{self, Latency, RECORDS, SIZE};
@@ -58,6 +57,10 @@ pub async fn produce(kafka: &Kafka, topic: &str, shape: Shape) -> Round {
         .collect();
     let time = broker::now();
     let mut deliveries = VecDeque::new();
+    for partition in &partitions {
+        let delivery = send(&producer, partition, [b"hello".to_vec()]).await;
+        delivery.await.expect("written");
+    }
     let (started, cpu) = (Instant::now(), cpu_time());
     let mut batch = BatchBuilder::new(BatchOptions::default());
     for (number, partition) in shape.records() {
@@ -146,7 +149,7 @@ struct Sender {
     producer: Producer,
     partition: TopicPartition,
     runtime: Handle,
-    places: Arc<Semaphore>,
+    in_flight: VecDeque<Delivery>,
     waiting: Vec<Vec<u8>>,
     left: usize,
 }
@@ -157,7 +160,7 @@ impl Sender {
             producer,
             partition,
             runtime: Handle::current(),
-            places: Arc::new(Semaphore::new(IN_FLIGHT)),
+            in_flight: VecDeque::new(),
             waiting: Vec::new(),
             left: RECORDS,
         }
@@ -166,21 +169,22 @@ impl Sender {
     fn send(&mut self, value: &[u8]) {
         self.waiting.push(value.to_vec());
         self.left -= 1;
-        let places = Arc::clone(&self.places);
-        let place = match self.left {
-            0 => self.runtime.block_on(places.acquire_owned()).ok(),
-            _ => places.try_acquire_owned().ok(),
-        };
-        let Some(place) = place else { return };
+        while let Some(delivery) = self.in_flight.front_mut()
+            && let Some(outcome) = delivery.now_or_never()
+        {
+            outcome.expect("written");
+            self.in_flight.pop_front();
+        }
+        if self.in_flight.len() == IN_FLIGHT && self.left > 0 {
+            return;
+        }
         let values = self.waiting.drain(..);
-        let delivery = self
-            .runtime
-            .block_on(send(&self.producer, &self.partition, values));
-        self.runtime.spawn(async move {
-            delivery.await.expect("written");
-            drop(place);
-        });
+        let delivery = send(&self.producer, &self.partition, values);
+        self.in_flight.push_back(self.runtime.block_on(delivery));
         if self.left == 0 {
+            for delivery in self.in_flight.drain(..) {
+                self.runtime.block_on(delivery).expect("written");
+            }
             self.runtime.block_on(self.producer.close(SILENCE));
         }
     }

@@ -1,4 +1,6 @@
 //! Records per second in batches of 1,000, all replicas acknowledging, five requests in flight.
+//!
+//! Each client first writes to each partition: connections, leaders and producer ids are not measured.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -77,6 +79,16 @@ fn batches(kafka: &Kafka, topic: &str, shape: Shape, idempotent: bool) -> Round 
         .create_with_context(Written)
         .expect("a producer");
     tokio::task::block_in_place(|| {
+        for partition in 0..shape.partitions {
+            let record = BaseRecord::<(), _>::to(topic)
+                .partition(partition)
+                .payload("hello");
+            producer
+                .send(record)
+                .map_err(|(error, _)| error)
+                .expect("sent");
+        }
+        producer.flush(LIMIT).expect("flushed");
         let (started, cpu) = (Instant::now(), cpu_time());
         for (number, partition) in shape.records() {
             let (key, value) = (broker::key(number), broker::value(shape.size, number));
@@ -107,6 +119,9 @@ async fn partitions(kafka: &Kafka, topic: &str, shape: Shape) -> Round {
         clients.push(Arc::new(client.await.expect("a partition")));
     }
     let mut in_flight: VecDeque<JoinHandle<()>> = VecDeque::new();
+    for client in &clients {
+        batch(Arc::clone(client), shape.size, 0).await;
+    }
     let (started, cpu) = (Instant::now(), cpu_time());
     for number in 0..shape.records / BATCH {
         if in_flight.len() == IN_FLIGHT {

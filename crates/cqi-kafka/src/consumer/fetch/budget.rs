@@ -54,6 +54,11 @@ impl Budget {
         self.wanted.store(true, Ordering::SeqCst);
     }
 
+    /// Whether somebody was refused since bytes came back last.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.wanted.load(Ordering::SeqCst)
+    }
+
     /// Takes bytes whether they are left or not.
     pub(super) fn lease(self: &Arc<Self>, share: &Arc<Share>, bytes: usize) -> Lease {
         let mut lease = Lease {

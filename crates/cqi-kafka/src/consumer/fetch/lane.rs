@@ -6,6 +6,7 @@ use cqi_errors::Error;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic, ForgottenTopic};
 use kafka_protocol::messages::{BrokerId, FetchRequest, TopicName};
 use kafka_protocol::protocol::StrBytes;
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::Shared;
@@ -22,6 +23,10 @@ const SIDE_WAIT: Duration = Duration::from_millis(50);
 
 /// Answers at once and with nothing that are taken for chance.
 const BARREN: u32 = 2;
+
+/// An answer of less, in bytes, comes from the end of the log: what counts is how soon the caller has
+/// it, before when the next is asked for.
+const SMALL: usize = 16 << 10;
 
 /// One of the two connections to a leader, with one request at a time.
 ///
@@ -89,8 +94,7 @@ impl Lane {
         };
         let request = self.request(&ask, turn);
         let timeout = self.shared.client.request_timeout() + self.max_wait;
-        if self.lane == plan::Lane::Main {
-            // What is due beside it goes by the side lane from now on.
+        if ask.beside {
             self.shared.work.send_replace(());
         }
         let asked = Instant::now();
@@ -118,6 +122,7 @@ impl Lane {
                 .failed(ask, trouble.filter(|error| !error.kind().is_retryable()))
                 .await;
         }
+        let is_small = plan::size(&answer.responses) < SMALL;
         let changes = self
             .shared
             .plan()
@@ -130,6 +135,10 @@ impl Lane {
         }
         if changes.moved {
             self.shared.client.refresh();
+        }
+        if changes.ready && is_small {
+            // On this worker the caller runs first, instead of on another that has to be woken.
+            yield_now().await;
         }
         // A broker is to wait until there is something; one that does not is not asked in a loop.
         let is_barren = changes == plan::Changes::default() && asked.elapsed() < self.max_wait / 2;

@@ -6,6 +6,9 @@ use crate::TopicPartition;
 /// What tells a broker that a request belongs to no session.
 const SESSIONLESS: i32 = -1;
 
+/// With fewer partitions a broker takes longer to look after a session than to read them again.
+const WORTH_A_SESSION: usize = 16;
+
 const FETCH_SESSION_ID_NOT_FOUND: i16 = 70;
 
 /// What the broker remembers of the last request, so that the next one says only what changed
@@ -52,6 +55,10 @@ impl Turn {
 impl Session {
     /// Says how to ask for this, and nothing else.
     pub(super) fn turn(&mut self, wants: &[Want]) -> Turn {
+        let is_open = self.id != 0 || self.epoch != 0;
+        if !is_open && wants.len() < WORTH_A_SESSION {
+            return Turn::alone(wants);
+        }
         if self.epoch == 0 {
             self.known.clear();
         }
@@ -138,44 +145,74 @@ mod tests {
         }
     }
 
+    /// As many as are worth a session.
+    fn full() -> Vec<Want> {
+        (0..16).map(|n| want(n, 5)).collect()
+    }
+
     #[test]
     fn the_first_request_is_full_and_the_next_say_what_changed() {
         let mut session = Session::default();
-        let first = [want(0, 5), want(1, 7)];
-        assert_eq!(session.turn(&first), turn(0, 0, first.to_vec(), vec![]));
+        let first = full();
+        assert_eq!(session.turn(&first), turn(0, 0, first.clone(), vec![]));
         session.answered(0, 42);
         assert_eq!(session.turn(&first), turn(42, 1, vec![], vec![]));
         session.answered(0, 42);
-        let moved = [want(0, 6), want(2, 0)];
+        let mut moved = first.clone();
+        moved[0].offset = 6;
+        moved[1] = want(16, 0);
         assert_eq!(
             session.turn(&moved),
-            turn(42, 2, moved.to_vec(), vec![name(1)])
+            turn(42, 2, moved[..2].to_vec(), vec![name(1)])
         );
         session.answered(0, 42);
         assert_eq!(
             session.turn(&first[1..]).changed,
-            [want(1, 7)],
+            [want(1, 5)],
             "a forgotten one is told again"
         );
     }
 
     #[test]
+    fn a_few_partitions_are_asked_for_alone_until_there_are_more() {
+        let mut session = Session::default();
+        let full = full();
+        for _ in 0..2 {
+            assert_eq!(session.turn(&full[1..]), Turn::alone(&full[1..]));
+            session.answered(0, 0);
+        }
+        assert_eq!(session.turn(&full), turn(0, 0, full.clone(), vec![]));
+        session.answered(0, 42);
+        let others = full[2..].iter().map(|want| want.partition.clone());
+        let mut few = session.turn(&full[..2]);
+        few.forgotten.sort();
+        assert_eq!(
+            few,
+            turn(42, 1, vec![], others.collect()),
+            "the session goes on"
+        );
+        session.broke();
+        let few = &full[..2];
+        assert_eq!(session.turn(few), turn(42, 0, few.to_vec(), vec![]));
+    }
+
+    #[test]
     fn a_lost_session_starts_anew_and_closes_what_there_may_be() {
-        let full = [want(0, 5)];
+        let full = full();
         for (code, id) in [(70, 0), (71, 42)] {
             let mut session = Session::default();
             session.turn(&full);
             session.answered(0, 42);
             session.turn(&full);
             session.answered(code, 0);
-            assert_eq!(session.turn(&full), turn(id, 0, full.to_vec(), vec![]));
+            assert_eq!(session.turn(&full), turn(id, 0, full.clone(), vec![]));
         }
         let mut session = Session::default();
         session.turn(&full);
         session.answered(0, 42);
         session.turn(&full);
         session.broke();
-        assert_eq!(session.turn(&full), turn(42, 0, full.to_vec(), vec![]));
+        assert_eq!(session.turn(&full), turn(42, 0, full.clone(), vec![]));
         session.answered(0, 43);
         assert_eq!(session.turn(&full).id, 43);
     }
@@ -183,9 +220,9 @@ mod tests {
     #[test]
     fn a_broker_without_room_is_asked_in_full_each_time() {
         let mut session = Session::default();
-        let full = [want(0, 5)];
+        let full = full();
         for _ in 0..3 {
-            assert_eq!(session.turn(&full), turn(0, 0, full.to_vec(), vec![]));
+            assert_eq!(session.turn(&full), turn(0, 0, full.clone(), vec![]));
             session.answered(0, 0);
         }
     }
@@ -193,11 +230,11 @@ mod tests {
     #[test]
     fn an_answer_of_another_session_ends_it() {
         let mut session = Session::default();
-        session.turn(&[want(0, 5)]);
+        session.turn(&full());
         session.answered(0, 42);
-        session.turn(&[want(0, 5)]);
+        session.turn(&full());
         session.answered(0, 0);
-        assert_eq!(session.turn(&[want(0, 5)]).epoch, 0);
+        assert_eq!(session.turn(&full()).epoch, 0);
     }
 
     #[test]

@@ -2,7 +2,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::batch::{Batch, Finished, Reason};
-use super::{AttemptId, Written};
+use super::{AttemptId, Route, Written};
 use crate::TopicPartition;
 use crate::records::Producer;
 
@@ -56,7 +56,7 @@ const KNOWN_FOR: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone)]
 pub(super) struct Lane {
     pub(super) partition: TopicPartition,
-    pub(super) leader: Option<i32>,
+    pub(super) leader: Option<Route>,
     /// None until there is one that is not used up.
     pub(super) identity: Option<Identity>,
     pub(super) next_sequence: i32,

@@ -17,6 +17,15 @@ pub struct Limits {
     pub retry_backoff_max: Duration,
 }
 
+/// A connection to a broker: batches of one partition follow each other over one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Route {
+    /// The id of the broker.
+    pub node: i32,
+    /// Which of the connections to it.
+    pub connection: usize,
+}
+
 /// Numbers and tracks the batches of one producer; see the [module](super) for how to drive it.
 #[derive(Debug, Clone)]
 pub struct Sequencer {
@@ -63,8 +72,8 @@ impl Sequencer {
         self.busy.insert(at);
     }
 
-    /// Says who leads a partition.
-    pub fn lead(&mut self, partition: &TopicPartition, leader: Option<i32>) {
+    /// Says how the leader of a partition is reached.
+    pub fn lead(&mut self, partition: &TopicPartition, leader: Option<Route>) {
         let at = self.lane(partition);
         self.lanes[at].leader = leader;
     }
@@ -99,15 +108,15 @@ impl Sequencer {
         self.tidy();
     }
 
-    /// Takes what may go to a broker in one request, at most one batch of each partition; one batch
+    /// Takes what may go that way in one request, at most one batch of each partition; one batch
     /// goes even when it is larger than `max_bytes`.
-    pub fn drain(&mut self, now: Duration, node: i32, max_bytes: usize) -> Vec<Attempt> {
+    pub fn drain(&mut self, now: Duration, route: Route, max_bytes: usize) -> Vec<Attempt> {
         let mut attempts = Vec::new();
         let mut bytes = 0_usize;
         let after = self.busy.range(self.cursor..);
         for &at in after.chain(self.busy.range(..self.cursor)) {
             let lane = &mut self.lanes[at];
-            if lane.leader != Some(node) {
+            if lane.leader != Some(route) {
                 continue;
             }
             let Some((next, batch)) = lane.next(now, self.limits.max_in_flight) else {
@@ -211,7 +220,7 @@ impl Sequencer {
     }
 
     /// The partitions that have unresolved batches.
-    pub fn busy(&self) -> impl Iterator<Item = (&TopicPartition, Option<i32>)> {
+    pub fn busy(&self) -> impl Iterator<Item = (&TopicPartition, Option<Route>)> {
         let busy = self.busy.iter().map(|&at| &self.lanes[at]);
         busy.map(|lane| (&lane.partition, lane.leader))
     }

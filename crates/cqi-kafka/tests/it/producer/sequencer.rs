@@ -4,9 +4,14 @@ use std::time::Duration;
 
 use cqi_kafka::TopicPartition;
 use cqi_kafka::producer::sequencer::{
-    Attempt, BatchId, Ending, Finished, Limits, NewBatch, Outcome, Reason, Sequencer, Written,
+    Attempt, BatchId, Ending, Finished, Limits, NewBatch, Outcome, Reason, Route, Sequencer,
+    Written,
 };
 
+const ROUTE: Route = Route {
+    node: 1,
+    connection: 0,
+};
 const NOW: Duration = Duration::from_secs(1);
 const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -18,7 +23,7 @@ fn running() -> Sequencer {
         retry_backoff_max: Duration::from_secs(1),
     };
     let mut sequencer = Sequencer::new(limits, 7);
-    sequencer.lead(&partition(), Some(1));
+    sequencer.lead(&partition(), Some(ROUTE));
     push(&mut sequencer, 0);
     sequencer.identify(42, 3);
     let attempts = drain(&mut sequencer, NOW);
@@ -44,7 +49,7 @@ fn push(sequencer: &mut Sequencer, id: u64) {
 fn drain(sequencer: &mut Sequencer, now: Duration) -> Vec<Attempt> {
     let mut attempts = Vec::new();
     loop {
-        let request = sequencer.drain(now, 1, 1000);
+        let request = sequencer.drain(now, ROUTE, 1000);
         if request.is_empty() {
             return attempts;
         }
@@ -97,7 +102,7 @@ fn an_epoch_after_the_last_one_is_that_of_another_producer_id() {
     let mut sequencer = running();
     sequencer.identify(42, i16::MAX);
     let other = TopicPartition::new("t", 1);
-    sequencer.lead(&other, Some(1));
+    sequencer.lead(&other, Some(ROUTE));
     for id in [1, 2] {
         let batch = NewBatch {
             id: BatchId(id),
@@ -131,7 +136,7 @@ fn a_partition_that_was_forgotten_goes_on_beyond_its_last_epoch() {
     // Its answer comes when nothing is known of it any more.
     sequencer.end(NOW, &attempts[0], answered(0));
     push(&mut sequencer, 3);
-    sequencer.lead(&partition(), Some(1));
+    sequencer.lead(&partition(), Some(ROUTE));
     assert_eq!(numbers(&drain(&mut sequencer, NOW)[0]), (42, 6, 0));
 }
 
@@ -143,7 +148,7 @@ fn a_partition_that_was_forgotten_without_a_producer_id_gets_another() {
     sequencer.end(NOW, &attempts[0], answered(47));
     sequencer.forget(|_| true);
     push(&mut sequencer, 2);
-    sequencer.lead(&partition(), Some(1));
+    sequencer.lead(&partition(), Some(ROUTE));
     assert!(sequencer.wants_identity() && drain(&mut sequencer, NOW).is_empty());
     sequencer.identify(43, 0);
     assert_eq!(numbers(&drain(&mut sequencer, NOW)[0]), (43, 0, 0));
@@ -368,7 +373,7 @@ fn a_request_holds_one_batch_however_large_and_no_partition_starves() {
     let mut sequencer = running();
     let partitions = [1, 2, 3].map(|n| TopicPartition::new("t", n));
     for (id, partition) in (0..).zip(&partitions) {
-        sequencer.lead(partition, Some(1));
+        sequencer.lead(partition, Some(ROUTE));
         for id in [id * 2 + 10, id * 2 + 11] {
             let batch = NewBatch {
                 id: BatchId(id),
@@ -381,7 +386,7 @@ fn a_request_holds_one_batch_however_large_and_no_partition_starves() {
     }
     let mut order = Vec::new();
     for _ in 0..6 {
-        let request = sequencer.drain(NOW, 1, 50);
+        let request = sequencer.drain(NOW, ROUTE, 50);
         assert_eq!(request.len(), 1);
         order.push(request[0].partition.partition());
         sequencer.end(NOW, &request[0], answered(0));

@@ -3,7 +3,8 @@ use std::time::Duration;
 
 use cqi_kafka::TopicPartition;
 use cqi_kafka::producer::sequencer::{
-    Attempt, AttemptId, BatchId, Ending, Limits, NewBatch, Outcome, Reason, Sequencer, Written,
+    Attempt, AttemptId, BatchId, Ending, Limits, NewBatch, Outcome, Reason, Route, Sequencer,
+    Written,
 };
 
 use super::broker::{Copy, Entry, Partition};
@@ -170,7 +171,7 @@ impl World {
             Step::Learn(n) => {
                 let at = self.partition(n);
                 let leader = self.partitions[at].leader;
-                self.sequencer.lead(&self.names[at], Some(leader));
+                self.sequencer.lead(&self.names[at], Some(route(leader)));
             }
             Step::Identify if self.sequencer.wants_identity() => {
                 self.ids += 1;
@@ -214,7 +215,7 @@ impl World {
     fn send(&mut self) {
         for node in 0..3 {
             loop {
-                let attempts = self.sequencer.drain(self.now, node, 150);
+                let attempts = self.sequencer.drain(self.now, route(node), 150);
                 if attempts.is_empty() {
                     break;
                 }
@@ -499,5 +500,12 @@ impl World {
             };
             *counts.entry(what).or_default() += 1;
         }
+    }
+}
+
+const fn route(node: i32) -> Route {
+    Route {
+        node,
+        connection: 0,
     }
 }

@@ -76,7 +76,7 @@ impl Plan {
         slot.taken.take_if(|id| *id == taken.id)?;
         slot.position = page.next;
         slot.epoch = page.epoch.or(slot.epoch);
-        let mut wakes = true;
+        let mut ended = true;
         if let Some(error) = page.error.take() {
             slot.stop(error.context(format!(
                 "{} cannot be read at offset {}",
@@ -85,7 +85,7 @@ impl Plan {
         } else if page.is_last {
             slot.go_on();
         } else {
-            wakes = false;
+            ended = false;
             if slot.paused {
                 taken.chunk.rest(slot.position);
             }
@@ -95,6 +95,8 @@ impl Plan {
                 self.ready.push_front(taken.partition.clone());
             }
         }
+        // While it is asked for, only others gain by its end: those for whom there was no room.
+        let wakes = ended && (slot.asked.is_none() || self.budget.is_wanted());
         let position = slot.position(isolation);
         self.enqueue(&taken.partition);
         Some(GivenBack { position, wakes })

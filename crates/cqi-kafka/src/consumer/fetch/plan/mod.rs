@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use cqi_errors::{Error, Kind, Result};
 
 use super::budget::{Budget, Lease, Share};
@@ -67,6 +68,8 @@ pub(super) struct Ask {
     lane: Lane,
     pub(super) wants: Vec<Want>,
     pub(super) max_bytes: i32,
+    /// Whether something is left for the other lane, now or later.
+    pub(super) beside: bool,
     lease: Lease,
 }
 
@@ -279,6 +282,7 @@ impl Plan {
             lane,
             wants,
             max_bytes,
+            beside: lane == Lane::Main && wake.is_some(),
             lease,
         })
     }
@@ -292,9 +296,7 @@ impl Plan {
     /// Takes the answer to a request.
     pub(super) fn answered(&mut self, ask: Ask, topics: Vec<FetchTopic>, now: Now) -> Changes {
         let mut lease = ask.lease;
-        let parts = topics.iter().flat_map(|topic| &topic.partitions);
-        let bytes = parts.filter_map(|part| part.records.as_ref());
-        lease.resize(bytes.map(bytes::Bytes::len).sum());
+        lease.resize(size(&topics));
         let lease = Arc::new(lease);
         let mut changes = Changes::default();
         let mut brought = Vec::new();
@@ -349,4 +351,11 @@ impl Plan {
             }
         }
     }
+}
+
+/// Returns the bytes of the records in an answer.
+pub(super) fn size(topics: &[FetchTopic]) -> usize {
+    let parts = topics.iter().flat_map(|topic| &topic.partitions);
+    let records = parts.filter_map(|part| part.records.as_ref());
+    records.map(Bytes::len).sum()
 }

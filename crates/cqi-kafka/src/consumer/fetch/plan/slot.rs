@@ -45,6 +45,8 @@ pub(super) struct Slot {
     pub(super) queued: bool,
     /// Whether the chunks are to be delivered before more is asked for.
     drain: bool,
+    /// Whether the log did not have the last position, and no answer came since that had one.
+    astray: bool,
     hold_until: Now,
     pauses: Pauses,
     /// When it last brought something.
@@ -104,6 +106,7 @@ impl Slot {
             paused: false,
             queued: false,
             drain: false,
+            astray: false,
             hold_until: Duration::ZERO,
             pauses,
             served: 0,
@@ -255,7 +258,7 @@ impl Slot {
         self.asked = None;
         match part.error_code {
             0 => {}
-            OFFSET_OUT_OF_RANGE => return self.out_of_range(name, settings),
+            OFFSET_OUT_OF_RANGE => return self.out_of_range(name, settings, now),
             UNKNOWN_SERVER_ERROR => {
                 tracing::warn!(partition = %name, "the leader fails to fetch; its log says why");
                 self.hold(now);
@@ -280,6 +283,7 @@ impl Slot {
         }
         self.pauses.reset();
         self.drain = false;
+        self.astray = false;
         let known = |offset: i64| (offset >= 0).then_some(offset);
         self.high_watermark = known(part.high_watermark);
         self.last_stable_offset = known(part.last_stable_offset);
@@ -302,7 +306,12 @@ impl Slot {
         Outcome::Brought
     }
 
-    fn out_of_range(&mut self, name: &TopicPartition, settings: &FetchSettings) -> Outcome {
+    fn out_of_range(
+        &mut self,
+        name: &TopicPartition,
+        settings: &FetchSettings,
+        now: Now,
+    ) -> Outcome {
         if self.depth() > 0 {
             // What is here is delivered first; then the position itself is asked for.
             self.drain = true;
@@ -318,6 +327,10 @@ impl Slot {
             );
             Error::new(Kind::NotFound, text)
         });
+        if std::mem::replace(&mut self.astray, true) {
+            // A broker that does not have what it offers is not asked in a loop.
+            self.hold(now);
+        }
         if self.error.is_some() {
             Outcome::Brought
         } else {

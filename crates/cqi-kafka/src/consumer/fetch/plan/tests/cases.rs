@@ -228,7 +228,15 @@ fn out_of_range_resets_by_the_start_position_after_what_is_here() {
         [(name(0), Ok(Some(listed)))].into(),
         Duration::ZERO,
     );
-    assert_eq!(self::ask(&mut plan).wants[0].offset, 9);
+    let ask = self::ask(&mut plan);
+    assert_eq!(ask.wants[0].offset, 9);
+    plan.answered(ask, topics(vec![refused(1)]), Duration::ZERO);
+    let (none, due) = plan.lookups(Duration::ZERO);
+    assert!(
+        none.is_empty(),
+        "what the log just offered it does not have"
+    );
+    assert_eq!(plan.lookups(due.unwrap()).0.len(), 1);
 }
 
 #[test]
