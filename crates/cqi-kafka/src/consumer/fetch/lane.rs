@@ -31,8 +31,8 @@ const SMALL: usize = 16 << 10;
 /// One of the two connections to a leader, with one request at a time.
 ///
 /// A broker answers a connection's requests in order, and what it was asked for cannot be changed
-/// while it waits for records. So one connection waits for all partitions, in a session; the other
-/// takes those that become due meanwhile.
+/// while it waits for records. So one connection waits for all partitions, where they are many in a
+/// session; the other takes those that become due meanwhile.
 #[derive(Debug)]
 pub(super) struct Lane {
     shared: Arc<Shared>,

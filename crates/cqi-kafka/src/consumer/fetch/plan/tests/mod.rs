@@ -1,5 +1,6 @@
 //! Any order of answers, failures, moves and commands, against logs that are known.
 
+mod bounds;
 mod cases;
 mod log;
 
@@ -52,6 +53,71 @@ fn topics(parts: Vec<FetchPartition>) -> Vec<FetchTopic> {
         topic: "orders".into(),
         partitions: parts,
     }]
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A plan with some partitions on broker 0, which begin at 0.
+fn fetching(settings: FetchSettings, partitions: i32) -> (Plan, Arc<Budget>) {
+    let (mut plan, budget) = plan(settings);
+    for partition in 0..partitions {
+        let name = name(partition);
+        plan.assign(&[name.clone()].into());
+        plan.seek(&name, 0).unwrap();
+    }
+    plan.follow(|_| Some(Leader { node: 0, epoch: 1 }));
+    (plan, budget)
+}
+
+fn log(batches: i32, records: i32) -> Log {
+    let mut log = Log::at(0);
+    for _ in 0..batches {
+        log.append(records, 0);
+    }
+    log
+}
+
+fn ask(plan: &mut Plan) -> Ask {
+    plan.ask(0, Lane::Main, Duration::ZERO).unwrap()
+}
+
+/// Asks and answers with whole batches.
+fn bring(plan: &mut Plan, log: &Log, batches: usize) {
+    let ask = ask(plan);
+    let wants = ask.wants.iter();
+    let parts = wants.map(|want| log.answer(want.partition.partition(), want.offset, batches, 0));
+    let parts = parts.collect();
+    let changes = plan.answered(ask, topics(parts), Duration::ZERO);
+    assert!(changes.ready);
+}
+
+fn refused(code: i16) -> FetchPartition {
+    FetchPartition {
+        error_code: code,
+        ..FetchPartition::default()
+    }
+}
+
+/// Reads a page; the partition, the offsets, and where it goes on.
+fn read(plan: &mut Plan) -> Result<Option<(TopicPartition, Vec<i64>, i64)>> {
+    let Some(taken) = plan.take() else {
+        return Ok(None);
+    };
+    let mut taken = taken?;
+    let mut page = taken.chunk.read(plan.settings(), &mut None);
+    let name = taken.partition.clone();
+    let given_back = plan.give_back(taken, &mut page).unwrap();
+    let offsets = page.records.iter().map(Record::offset);
+    Ok(Some((
+        name,
+        offsets.collect(),
+        given_back.position.offset.unwrap(),
+    )))
+}
+
+fn drain(plan: &mut Plan) -> Vec<i64> {
+    let pages = std::iter::from_fn(|| read(plan).unwrap());
+    pages.flat_map(|(_, offsets, _)| offsets).collect()
 }
 
 /// A plan, what the brokers have, and what is to come of each partition.
