@@ -10,7 +10,7 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::Shared;
-use super::plan::{self, Ask};
+use super::plan::{self, Ask, Plan};
 use super::session::{Session, Turn};
 use crate::TopicPartition;
 use crate::client::{Link, Pauses};
@@ -123,10 +123,12 @@ impl Lane {
                 .await;
         }
         let is_small = plan::size(&answer.responses) < SMALL;
-        let changes = self
-            .shared
-            .plan()
-            .answered(ask, answer.responses, self.shared.now());
+        let changes = {
+            let mut plan = self.shared.plan();
+            let changes = plan.answered(ask, answer.responses, self.shared.now());
+            self.wake_others(&plan);
+            changes
+        };
         if changes.ready {
             self.shared.ready.notify_one();
         }
@@ -137,7 +139,8 @@ impl Lane {
             self.shared.client.refresh();
         }
         if changes.ready && is_small {
-            // On this worker the caller runs first, instead of on another that has to be woken.
+            // On this worker the caller runs first, instead of on another that has to be woken. When it
+            // works long, the next answer is no small one, and is not waited for so.
             yield_now().await;
         }
         // A broker is to wait until there is something; one that does not is not asked in a loop.
@@ -154,11 +157,21 @@ impl Lane {
 
     async fn failed(&mut self, ask: Ask, trouble: Option<Error>) {
         let told = trouble.is_some();
-        self.shared.plan().failed(ask, trouble);
+        {
+            let mut plan = self.shared.plan();
+            plan.failed(ask, trouble);
+            self.wake_others(&plan);
+        }
         if told {
             self.shared.ready.notify_one();
         }
         sleep(self.pauses.next()).await;
+    }
+
+    fn wake_others(&self, plan: &Plan) {
+        if plan.wakes(self.lane) {
+            self.shared.work.send_replace(());
+        }
     }
 
     fn request(&self, ask: &Ask, turn: Turn) -> FetchRequest {

@@ -121,6 +121,8 @@ impl Fetcher {
     /// Holds partitions back; those that are not assigned are ignored.
     pub(crate) fn pause(&self, partitions: &BTreeSet<TopicPartition>) {
         self.shared.plan().pause(partitions, true);
+        // What waits for them may give way to others.
+        self.shared.work.send_replace(());
     }
 
     /// Lets partitions go on where they were.

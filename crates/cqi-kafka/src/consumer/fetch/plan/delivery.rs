@@ -95,8 +95,9 @@ impl Plan {
                 self.ready.push_front(taken.partition.clone());
             }
         }
-        // While it is asked for, only others gain by its end: those for whom there was no room.
-        let wakes = ended && (slot.asked.is_none() || self.budget.is_wanted());
+        // While it is asked for, or paused, only others gain: those for whom there was no room.
+        let wakes =
+            (ended && slot.asked.is_none()) || ((ended || slot.paused) && self.budget.is_wanted());
         let position = slot.position(isolation);
         self.enqueue(&taken.partition);
         Some(GivenBack { position, wakes })

@@ -343,6 +343,12 @@ impl Plan {
         self.trouble = trouble.or(self.trouble.take());
     }
 
+    /// Whether others are to be woken when a request of a lane has ended: what the side lane had is the
+    /// main one's again, and there may be room for those who were refused.
+    pub(super) fn wakes(&self, lane: Lane) -> bool {
+        lane == Lane::Side || self.budget.is_wanted()
+    }
+
     fn end(&mut self, id: u64, node: i32, lane: Lane, wants: &[Want]) {
         self.set_polled(node, lane, false);
         for want in wants {

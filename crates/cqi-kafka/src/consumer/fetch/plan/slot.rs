@@ -328,7 +328,8 @@ impl Slot {
             Error::new(Kind::NotFound, text)
         });
         if std::mem::replace(&mut self.astray, true) {
-            // A broker that does not have what it offers is not asked in a loop.
+            // A broker that does not have what it offers is not asked in a loop: the first pause of
+            // each position is enough for that.
             self.hold(now);
         }
         if self.error.is_some() {

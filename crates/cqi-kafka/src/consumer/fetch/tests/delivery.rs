@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::*;
 
@@ -82,6 +82,64 @@ async fn what_is_new_does_not_wait_for_the_long_poll() {
         let took = began.elapsed();
         assert!(took < Duration::from_secs(5), "{took:?}");
     }
+    fetcher.close().await;
+}
+
+#[tokio::test]
+async fn what_went_by_the_side_lane_is_fetched_on_when_both_polls_have_ended() {
+    let kafka = Kafka::start().await.unwrap();
+    let topic = kafka.topic("orders", 1).await.unwrap();
+    let client = client(&kafka).await;
+    let partitions = names(&topic, 1);
+    let name = partitions.first().unwrap();
+    let mut settings = earliest();
+    settings.max_wait = Duration::from_millis(300);
+    let fetcher = fetch(&client, settings, &partitions);
+    for round in 0..3 {
+        let idle = timeout(Duration::from_millis(100), fetcher.next()).await;
+        assert!(idle.is_err(), "{idle:?}");
+        fetcher.seek(name, round).unwrap();
+        // Both lanes' requests end meanwhile, the long poll's first.
+        let idle = timeout(Duration::from_secs(1), fetcher.next()).await;
+        assert!(idle.is_err(), "{idle:?}");
+        produce(&client, name, batch([round.to_string()], Compression::None)).await;
+        assert_eq!(next(&fetcher).await[0].offset(), round);
+    }
+    fetcher.close().await;
+}
+
+#[tokio::test]
+async fn a_paused_partition_makes_room_for_one_that_had_none() {
+    let kafka = Kafka::start().await.unwrap();
+    let topic = kafka.topic("orders", 2).await.unwrap();
+    let client = client(&kafka).await;
+    let partitions: Vec<_> = names(&topic, 2).into_iter().collect();
+    for name in partitions.iter().chain([&partitions[0]]) {
+        let values = (0..2).map(|index| format!("{index:045000}"));
+        produce(&client, name, batch(values, Compression::None)).await;
+    }
+    let mut settings = earliest();
+    settings.partition_max_bytes = 100_000;
+    settings.max_buffered_bytes = 200_000;
+    let first = BTreeSet::from([partitions[0].clone()]);
+    let fetcher = fetch(&client, settings, &first);
+    let has = |number: usize| {
+        let positions = fetcher.positions();
+        positions[&partitions[number]].high_watermark.is_some()
+    };
+    while !has(0) {
+        sleep(Duration::from_millis(10)).await;
+    }
+    // Two answers wait, and nothing reads them.
+    sleep(Duration::from_millis(500)).await;
+    fetcher.assign(&[partitions[1].clone()].into());
+    fetcher.position(vec![(partitions[1].clone(), at(0))]);
+    sleep(Duration::from_millis(500)).await;
+    assert!(!has(1), "there is no room for it");
+    fetcher.pause(&first);
+    assert_eq!(next(&fetcher).await.partition(), &partitions[1]);
+    fetcher.resume(&first);
+    assert_eq!(next(&fetcher).await.partition(), &partitions[0]);
     fetcher.close().await;
 }
 
