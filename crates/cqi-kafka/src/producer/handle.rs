@@ -10,10 +10,10 @@ use super::sequencer::{BatchId, NewBatch};
 use super::shared::{Batch, Shared, State, Topic};
 use super::task::Task;
 use super::{Delivery, ProducerSettings, error};
-use crate::TopicPartition;
 use crate::client::{Client, Cluster, Interest};
 use crate::code;
 use crate::records::{BatchBuilder, EncodedBatch, Producer as Numbers};
+use crate::{TopicPartition, client};
 
 /// Writes batches of records, each once and in the order of the calls; see the [module](super).
 ///
@@ -225,9 +225,7 @@ impl Producer {
         room: OwnedSemaphorePermit,
         interest: Arc<Interest>,
     ) -> Result<Delivery> {
-        let leader = self
-            .shared
-            .route(&self.shared.client.cluster().borrow(), partition);
+        let leader = self.shared.client.cluster().borrow().leader(partition);
         let mut state = self.shared.state();
         if state.closed {
             return Err(error::closed());
@@ -258,7 +256,7 @@ impl Producer {
         };
         batches.insert(new.id, batch);
         sequencer.push(partition, new);
-        sequencer.lead(partition, leader);
+        sequencer.lead(partition, leader.map(|leader: client::Leader| leader.node));
         drop(state);
         self.shared.wake.notify_one();
         Ok(Delivery::new(delivery))

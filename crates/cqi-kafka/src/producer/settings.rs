@@ -20,8 +20,9 @@ pub struct ProducerSettings {
     /// Over how many connections a broker is sent batches, from 1 to 16; each partition keeps to one.
     /// Default 4.
     ///
-    /// A broker serves the requests of a connection one after another, those of several at once. They
-    /// are opened as partitions need them. The Java client has one.
+    /// A broker serves the requests of a connection one after another, those of several at once.
+    /// Partitions take connections in turn, which are opened then. The Java client has one; brokers may
+    /// limit how many there are (`max.connections.per.ip`).
     pub connections_per_broker: usize,
     /// How many requests of a connection, and batches of a partition, may await their answers, from 1
     /// to 5 (`max.in.flight.requests.per.connection`). Default 5: what brokers can tell apart.

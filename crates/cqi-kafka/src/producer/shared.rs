@@ -1,5 +1,4 @@
 use std::collections::{BTreeMap, HashMap};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use super::error;
 use super::sequencer::{Attempt, BatchId, Ending, Finished, Limits, Outcome, Route, Sequencer};
 use super::{Delivered, ProducerSettings};
 use crate::TopicPartition;
-use crate::client::{Client, Cluster, Interest};
+use crate::client::{Client, Interest};
 use crate::records::{EncodedBatch, Producer as Numbers};
 
 /// What the handles and the task have in common.
@@ -73,6 +72,7 @@ impl Shared {
             max_in_flight: settings.max_in_flight,
             retry_backoff: settings.retry_backoff,
             retry_backoff_max: settings.retry_backoff_max,
+            connections: settings.connections_per_broker,
         };
         let state = State {
             sequencer: Sequencer::new(limits, fastrand::u64(..)),
@@ -105,15 +105,6 @@ impl Shared {
 
     pub(super) fn instant(&self, at: Duration) -> Instant {
         self.started + at
-    }
-
-    /// How the leader of a partition is reached, if there is one.
-    pub(super) fn route(&self, cluster: &Cluster, partition: &TopicPartition) -> Option<Route> {
-        let leader = cluster.leader(partition)?;
-        Some(Route {
-            node: leader.node,
-            connection: connection(partition, self.settings.connections_per_broker),
-        })
     }
 
     /// Gives up everything: nothing is sent any more.
@@ -170,17 +161,6 @@ impl Shared {
     }
 }
 
-/// Always the same of so many; those of neighbours differ.
-fn connection(partition: &TopicPartition, of: usize) -> usize {
-    let mut topic = DefaultHasher::new();
-    partition.topic().hash(&mut topic);
-    let number = topic
-        .finish()
-        .wrapping_add(u64::from(partition.partition().unsigned_abs()));
-    // Less than what is taken the rest of.
-    (number % of as u64) as usize
-}
-
 impl State {
     /// Lets go of topics that nobody sent to for so long.
     pub(super) fn forget(&mut self, now: Duration, idle: Duration) {
@@ -198,32 +178,5 @@ impl Batch {
             encoded = encoded.with_producer(producer);
         }
         self.encoded.insert(encoded).bytes().clone().into()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-
-    #[test]
-    fn partitions_are_spread_over_connections_and_keep_to_theirs() {
-        let neighbours = (0..4).map(|n| TopicPartition::new("prices", n));
-        let spread: BTreeSet<_> = neighbours.clone().map(|p| connection(&p, 4)).collect();
-        assert_eq!(spread, [0, 1, 2, 3].into());
-        assert!(
-            neighbours
-                .clone()
-                .all(|p| connection(&p, 4) == connection(&p, 4))
-        );
-        assert!(neighbours.clone().all(|p| connection(&p, 1) == 0));
-        let topics = (0..100).map(|n| TopicPartition::new(format!("prices-{n}"), 0));
-        let spread: BTreeSet<_> = topics.map(|p| connection(&p, 4)).collect();
-        assert_eq!(
-            spread.len(),
-            4,
-            "topics of one partition are spread as well"
-        );
     }
 }

@@ -300,7 +300,7 @@ impl Task {
         let mut state = self.shared.state();
         let busy: Vec<_> = state.sequencer.busy().map(|(p, _)| p.clone()).collect();
         for partition in busy {
-            let leader = self.shared.route(&cluster, &partition);
+            let leader = cluster.leader(&partition).map(|leader| leader.node);
             state.sequencer.lead(&partition, leader);
         }
         // A broker that left, and is asked nothing, needs none.

@@ -56,7 +56,10 @@ const KNOWN_FOR: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone)]
 pub(super) struct Lane {
     pub(super) partition: TopicPartition,
-    pub(super) leader: Option<Route>,
+    /// The way to the last leader.
+    pub(super) route: Option<Route>,
+    /// Whether that is known to be the leader still.
+    pub(super) led: bool,
     /// None until there is one that is not used up.
     pub(super) identity: Option<Identity>,
     pub(super) next_sequence: i32,
@@ -82,7 +85,8 @@ impl Lane {
     pub(super) const fn new(partition: TopicPartition) -> Self {
         Self {
             partition,
-            leader: None,
+            route: None,
+            led: false,
             identity: None,
             next_sequence: 0,
             window: VecDeque::new(),
@@ -95,6 +99,11 @@ impl Lane {
             failures: 0,
             failing: false,
         }
+    }
+
+    /// How the leader is reached.
+    pub(super) fn leader(&self) -> Option<Route> {
+        self.route.filter(|_| self.led)
     }
 
     pub(super) fn is_idle(&self) -> bool {

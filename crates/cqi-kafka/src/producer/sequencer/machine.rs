@@ -15,6 +15,8 @@ pub struct Limits {
     pub retry_backoff: Duration,
     /// Longest pause.
     pub retry_backoff_max: Duration,
+    /// Connections to each broker, at least one.
+    pub connections: usize,
 }
 
 /// A connection to a broker: batches of one partition follow each other over one.
@@ -38,7 +40,9 @@ pub struct Sequencer {
     /// Lanes with something to do.
     busy: BTreeSet<usize>,
     /// Where the next request starts, so that no partition starves.
-    cursor: usize,
+    cursors: HashMap<Route, usize>,
+    /// How many partitions each broker was given a connection for.
+    routed: HashMap<i32, usize>,
     last_attempt: u64,
     stale: bool,
     finished: Vec<Finished>,
@@ -51,6 +55,7 @@ impl Sequencer {
         Self {
             limits: Limits {
                 max_in_flight: limits.max_in_flight.clamp(1, 5),
+                connections: limits.connections.max(1),
                 ..limits
             },
             random: fastrand::Rng::with_seed(seed),
@@ -58,7 +63,8 @@ impl Sequencer {
             lanes: Vec::new(),
             by_partition: HashMap::new(),
             busy: BTreeSet::new(),
-            cursor: 0,
+            cursors: HashMap::new(),
+            routed: HashMap::new(),
             last_attempt: 0,
             stale: false,
             finished: Vec::new(),
@@ -72,10 +78,20 @@ impl Sequencer {
         self.busy.insert(at);
     }
 
-    /// Says how the leader of a partition is reached.
-    pub fn lead(&mut self, partition: &TopicPartition, leader: Option<Route>) {
+    /// Says who leads a partition, which keeps to one of the connections to it from then on;
+    /// partitions take them in turn.
+    pub fn lead(&mut self, partition: &TopicPartition, leader: Option<i32>) {
         let at = self.lane(partition);
-        self.lanes[at].leader = leader;
+        let lane = &mut self.lanes[at];
+        lane.led = leader.is_some();
+        if let Some(node) = leader
+            && lane.route.is_none_or(|route| route.node != node)
+        {
+            let routed = self.routed.entry(node).or_default();
+            let connection = *routed % self.limits.connections;
+            *routed = routed.wrapping_add(1);
+            lane.route = Some(Route { node, connection });
+        }
     }
 
     /// Whether some partition waits for a producer id.
@@ -113,17 +129,17 @@ impl Sequencer {
     pub fn drain(&mut self, now: Duration, route: Route, max_bytes: usize) -> Vec<Attempt> {
         let mut attempts = Vec::new();
         let mut bytes = 0_usize;
-        let after = self.busy.range(self.cursor..);
-        for &at in after.chain(self.busy.range(..self.cursor)) {
+        let from = self.cursors.get(&route).copied().unwrap_or_default();
+        for &at in self.busy.range(from..).chain(self.busy.range(..from)) {
             let lane = &mut self.lanes[at];
-            if lane.leader != Some(route) {
+            if lane.leader() != Some(route) {
                 continue;
             }
             let Some((next, batch)) = lane.next(now, self.limits.max_in_flight) else {
                 continue;
             };
             if !attempts.is_empty() && bytes + batch.new.bytes > max_bytes {
-                self.cursor = at;
+                self.cursors.insert(route, at);
                 break;
             }
             bytes += batch.new.bytes;
@@ -219,10 +235,10 @@ impl Sequencer {
         std::mem::take(&mut self.stale)
     }
 
-    /// The partitions that have unresolved batches.
+    /// The partitions that have unresolved batches, and how their leaders are reached.
     pub fn busy(&self) -> impl Iterator<Item = (&TopicPartition, Option<Route>)> {
         let busy = self.busy.iter().map(|&at| &self.lanes[at]);
-        busy.map(|lane| (&lane.partition, lane.leader))
+        busy.map(|lane| (&lane.partition, lane.leader()))
     }
 
     fn lane(&mut self, partition: &TopicPartition) -> usize {

@@ -5,8 +5,8 @@
 //! draws no random number that its seed does not fix, so that a test can drive it through any order
 //! of losses, delays and refusals. A shell around it
 //! - asks for a producer id when [`Sequencer::wants_identity`] says so;
-//! - sends what [`Sequencer::drain`] hands out by the way that it told, in that order, and reports
-//!   exactly one [`Ending`] for each;
+//! - sends what [`Sequencer::drain`] hands out over the connection that it names, in that order, and
+//!   reports exactly one [`Ending`] for each;
 //! - tells the callers what [`Sequencer::finished`] lists;
 //! - calls [`Sequencer::tick`] when [`Sequencer::deadline`] has come, and [`Sequencer::forget`] now and
 //!   then.

@@ -419,21 +419,21 @@ async fn acknowledged_records_that_brokers_lost_do_not_stop_a_partition() {
 #[tokio::test]
 async fn each_partition_keeps_to_one_of_the_connections_to_its_leader() {
     for connections in [1, 3] {
-        let kafka = ScriptedKafka::builder().topic("t", 6).start().unwrap();
+        let kafka = ScriptedKafka::builder().topic("t", 5).start().unwrap();
         let client = connect(kafka.bootstrap()).await;
         let mut settings = hasty();
         settings.connections_per_broker = connections;
         let producer = Producer::start(&client, settings).unwrap();
-        for n in 0..24 {
-            let partition = TopicPartition::new("t", n % 6);
+        for n in 0..20 {
+            let partition = TopicPartition::new("t", n % 5);
             let delivery = send(&producer, &partition, numbers(0..1)).await;
             delivery.await.unwrap();
         }
         let used = kafka.requests(Api::Produce).into_iter();
         let used: Vec<_> = used.map(|request| request.connection).collect();
         assert_eq!(BTreeSet::from_iter(&used).len(), connections);
-        for round in used.chunks(6) {
-            assert_eq!(round, &used[..6]);
+        for round in used.chunks(5) {
+            assert_eq!(round, &used[..5]);
         }
         producer.close(PATIENCE).await;
     }

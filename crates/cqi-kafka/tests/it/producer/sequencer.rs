@@ -17,13 +17,18 @@ const DEADLINE: Duration = Duration::from_secs(30);
 
 /// A sequencer whose first batch is acknowledged, so that more than one goes at once.
 fn running() -> Sequencer {
+    running_over(1)
+}
+
+fn running_over(connections: usize) -> Sequencer {
     let limits = Limits {
         max_in_flight: 5,
         retry_backoff: Duration::from_millis(100),
         retry_backoff_max: Duration::from_secs(1),
+        connections,
     };
     let mut sequencer = Sequencer::new(limits, 7);
-    sequencer.lead(&partition(), Some(ROUTE));
+    sequencer.lead(&partition(), Some(1));
     push(&mut sequencer, 0);
     sequencer.identify(42, 3);
     let attempts = drain(&mut sequencer, NOW);
@@ -102,7 +107,7 @@ fn an_epoch_after_the_last_one_is_that_of_another_producer_id() {
     let mut sequencer = running();
     sequencer.identify(42, i16::MAX);
     let other = TopicPartition::new("t", 1);
-    sequencer.lead(&other, Some(ROUTE));
+    sequencer.lead(&other, Some(1));
     for id in [1, 2] {
         let batch = NewBatch {
             id: BatchId(id),
@@ -136,7 +141,7 @@ fn a_partition_that_was_forgotten_goes_on_beyond_its_last_epoch() {
     // Its answer comes when nothing is known of it any more.
     sequencer.end(NOW, &attempts[0], answered(0));
     push(&mut sequencer, 3);
-    sequencer.lead(&partition(), Some(ROUTE));
+    sequencer.lead(&partition(), Some(1));
     assert_eq!(numbers(&drain(&mut sequencer, NOW)[0]), (42, 6, 0));
 }
 
@@ -148,7 +153,7 @@ fn a_partition_that_was_forgotten_without_a_producer_id_gets_another() {
     sequencer.end(NOW, &attempts[0], answered(47));
     sequencer.forget(|_| true);
     push(&mut sequencer, 2);
-    sequencer.lead(&partition(), Some(ROUTE));
+    sequencer.lead(&partition(), Some(1));
     assert!(sequencer.wants_identity() && drain(&mut sequencer, NOW).is_empty());
     sequencer.identify(43, 0);
     assert_eq!(numbers(&drain(&mut sequencer, NOW)[0]), (43, 0, 0));
@@ -368,20 +373,24 @@ fn another_producer_id_is_kept_after_a_batch_that_fails() {
     }
 }
 
+/// A batch of 100 bytes.
+const fn large(id: u64) -> NewBatch {
+    NewBatch {
+        id: BatchId(id),
+        records: 1,
+        bytes: 100,
+        deadline: DEADLINE,
+    }
+}
+
 #[test]
 fn a_request_holds_one_batch_however_large_and_no_partition_starves() {
     let mut sequencer = running();
     let partitions = [1, 2, 3].map(|n| TopicPartition::new("t", n));
     for (id, partition) in (0..).zip(&partitions) {
-        sequencer.lead(partition, Some(ROUTE));
+        sequencer.lead(partition, Some(1));
         for id in [id * 2 + 10, id * 2 + 11] {
-            let batch = NewBatch {
-                id: BatchId(id),
-                records: 1,
-                bytes: 100,
-                deadline: DEADLINE,
-            };
-            sequencer.push(partition, batch);
+            sequencer.push(partition, large(id));
         }
     }
     let mut order = Vec::new();
@@ -392,6 +401,56 @@ fn a_request_holds_one_batch_however_large_and_no_partition_starves() {
         sequencer.end(NOW, &request[0], answered(0));
     }
     assert_eq!(order, [1, 2, 3, 1, 2, 3]);
+}
+
+#[test]
+fn no_partition_starves_beside_those_of_another_connection() {
+    let mut sequencer = running_over(2);
+    // The first partition has connection 0.
+    let partitions = [1, 2, 3, 4].map(|n| TopicPartition::new("t", n));
+    for (id, partition) in (1..).zip(&partitions) {
+        sequencer.lead(partition, Some(1));
+        for id in [id * 2 + 10, id * 2 + 11] {
+            sequencer.push(partition, large(id));
+        }
+    }
+    let mut order = Vec::new();
+    for connection in [1, 0, 1, 0, 1, 0, 1, 0] {
+        let request = sequencer.drain(
+            NOW,
+            Route {
+                connection,
+                ..ROUTE
+            },
+            50,
+        );
+        order.push(request[0].partition.partition());
+        sequencer.end(NOW, &request[0], answered(0));
+    }
+    assert_eq!(order, [1, 2, 3, 4, 1, 2, 3, 4]);
+}
+
+#[test]
+fn a_partition_keeps_its_connection_while_its_leader_is_away() {
+    let mut sequencer = running_over(3);
+    let partitions = [1, 2, 3, 4].map(|n| TopicPartition::new("t", n));
+    for (id, partition) in (10..).zip(&partitions) {
+        sequencer.lead(partition, Some(1));
+        sequencer.push(partition, large(id));
+    }
+    let routes = |sequencer: &Sequencer| {
+        let busy = sequencer.busy();
+        busy.map(|(_, route)| route.map(|route| (route.node, route.connection)))
+            .collect::<Vec<_>>()
+    };
+    let before = [1, 2, 0, 1].map(|connection| Some((1, connection)));
+    assert_eq!(routes(&sequencer), before);
+    sequencer.lead(&partitions[2], None);
+    assert_eq!(routes(&sequencer)[2], None);
+    sequencer.lead(&partitions[2], Some(1));
+    assert_eq!(routes(&sequencer), before);
+    sequencer.lead(&partitions[2], Some(2));
+    assert_eq!(routes(&sequencer)[2], Some((2, 0)));
 }
 
 #[test]

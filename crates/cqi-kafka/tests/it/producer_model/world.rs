@@ -9,6 +9,9 @@ use cqi_kafka::producer::sequencer::{
 
 use super::broker::{Copy, Entry, Partition};
 
+/// To each broker.
+const CONNECTIONS: usize = 2;
+
 /// What may happen; numbers are taken modulo what there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
@@ -83,6 +86,7 @@ impl World {
             max_in_flight: plan.max_in_flight,
             retry_backoff: Duration::from_millis(100),
             retry_backoff_max: Duration::from_millis(1000),
+            connections: CONNECTIONS,
         };
         let count = usize::from(plan.partitions);
         Self {
@@ -171,7 +175,7 @@ impl World {
             Step::Learn(n) => {
                 let at = self.partition(n);
                 let leader = self.partitions[at].leader;
-                self.sequencer.lead(&self.names[at], Some(route(leader)));
+                self.sequencer.lead(&self.names[at], Some(leader));
             }
             Step::Identify if self.sequencer.wants_identity() => {
                 self.ids += 1;
@@ -213,9 +217,13 @@ impl World {
     }
 
     fn send(&mut self) {
-        for node in 0..3 {
+        let routes = (0..3 * CONNECTIONS).map(|n| Route {
+            node: (n / CONNECTIONS) as i32,
+            connection: n % CONNECTIONS,
+        });
+        for route in routes {
             loop {
-                let attempts = self.sequencer.drain(self.now, route(node), 150);
+                let attempts = self.sequencer.drain(self.now, route, 150);
                 if attempts.is_empty() {
                     break;
                 }
@@ -223,7 +231,7 @@ impl World {
                     self.breaks("two batches of 100 bytes in 150".into());
                 }
                 for attempt in attempts {
-                    self.sent(node, attempt);
+                    self.sent(route.node, attempt);
                 }
             }
         }
@@ -500,12 +508,5 @@ impl World {
             };
             *counts.entry(what).or_default() += 1;
         }
-    }
-}
-
-const fn route(node: i32) -> Route {
-    Route {
-        node,
-        connection: 0,
     }
 }
