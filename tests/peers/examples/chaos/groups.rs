@@ -254,8 +254,8 @@ pub fn judge(report: &mut Report, story: &Story, written: &Outcome, unhandled: &
             End::Lost => report.say(format!(
                 "{text}, until the first learnt that it had lost it"
             )),
-            // Others' clients may be out of their group without a word; what counts is what they do.
-            _ if first.kind != Kind::Ours && first.seen <= second.from => {
+            // Others' clients may be out of their group without a word, once they were silent for so long.
+            _ if first.kind != Kind::Ours && first.seen + SESSION <= second.from => {
                 let silent = seconds(second.from - first.seen);
                 report.say(format!(
                     "{text}, but the first had been silent for {silent}"

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use cqi_testkit::Kafka;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
 use crate::journal::now;
 
@@ -204,8 +204,10 @@ pub struct Member {
 
 impl Member {
     pub fn freeze(&mut self) {
-        // What it does while the signal is on its way is its last deed.
         self.signal(Signal::STOP);
+        // What it does while the signal is on its way is its last deed.
+        let stopped = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        waitid(WaitId::Pid(Pid::from_child(&self.child)), stopped).expect("a child");
         self.blows.push((now(), Blow::Frozen));
     }
 
