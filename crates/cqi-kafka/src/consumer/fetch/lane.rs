@@ -169,7 +169,7 @@ impl Lane {
     }
 
     fn wake_others(&self, plan: &Plan) {
-        if plan.wakes(self.lane) {
+        if plan.wakes(self.node, self.lane) {
             self.shared.work.send_replace(());
         }
     }

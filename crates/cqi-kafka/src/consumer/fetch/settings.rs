@@ -51,7 +51,7 @@ pub struct FetchSettings {
     /// anything.
     pub min_bytes: i32,
     /// The most bytes of one answer, of which a single batch may be more (`fetch.max.bytes`).
-    /// 50 MiB; an eighth of a leader's share of
+    /// 50 MiB; a twelfth of a leader's share of
     /// [`max_buffered_bytes`](Self::max_buffered_bytes) is the limit as well.
     pub max_bytes: i32,
     /// The most bytes of one partition in an answer, of which a single batch may be more

@@ -343,10 +343,16 @@ impl Plan {
         self.trouble = trouble.or(self.trouble.take());
     }
 
-    /// Whether others are to be woken when a request of a lane has ended: what the side lane had is the
-    /// main one's again, and there may be room for those who were refused.
-    pub(super) fn wakes(&self, lane: Lane) -> bool {
-        lane == Lane::Side || self.budget.is_wanted()
+    /// Whether the main lane is to be woken when a request has ended: what the side lane had is its again.
+    ///
+    /// It wakes as well when something of the broker is read to its end: until then there is no hurry,
+    /// and one large request is better than several small ones.
+    pub(super) fn wakes(&self, node: i32, lane: Lane) -> bool {
+        lane == Lane::Side
+            && self.partitions.iter().all(|(_, slot)| {
+                let is_its = slot.leader.is_some_and(|leader| leader.node == node);
+                !is_its || slot.paused || slot.depth() == 0
+            })
     }
 
     fn end(&mut self, id: u64, node: i32, lane: Lane, wants: &[Want]) {

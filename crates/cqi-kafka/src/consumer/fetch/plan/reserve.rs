@@ -16,7 +16,7 @@ impl Plan {
         // rather than hoard what was freed.
         let whole = part.saturating_mul(partitions);
         let whole = whole.min(self.settings.max_bytes.unsigned_abs() as usize);
-        let wanted = whole.min((limit / 8).max(part));
+        let wanted = whole.min((limit / 12).max(part));
         let least = wanted.min(part);
         let room = |plan: &Self| plan.budget.left().min(limit.saturating_sub(share.used()));
         if room(self) < least {

@@ -14,7 +14,7 @@ fn a_full_budget_asks_for_no_more_until_the_caller_lets_go() {
     let first = ask(&mut plan);
     assert_eq!(
         first.max_bytes, 100,
-        "an eighth is less than one partition's"
+        "a twelfth is less than one partition's"
     );
     let part = log.answer(0, 0, 1, 0);
     let bytes = part.records.as_ref().unwrap().len();
