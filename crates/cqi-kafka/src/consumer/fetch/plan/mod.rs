@@ -114,6 +114,11 @@ impl Plan {
         &self.settings
     }
 
+    #[cfg(test)]
+    pub(super) fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
     fn id(&mut self) -> u64 {
         self.ids += 1;
         self.ids

@@ -108,6 +108,15 @@ async fn what_went_by_the_side_lane_is_fetched_on_when_both_polls_have_ended() {
     fetcher.close().await;
 }
 
+async fn until(is_so: impl Fn() -> bool) {
+    let is_so = async {
+        while !is_so() {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(PATIENCE, is_so).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_paused_partition_makes_room_for_one_that_had_none() {
     let kafka = Kafka::start().await.unwrap();
@@ -123,19 +132,13 @@ async fn a_paused_partition_makes_room_for_one_that_had_none() {
     settings.max_buffered_bytes = 200_000;
     let first = BTreeSet::from([partitions[0].clone()]);
     let fetcher = fetch(&client, settings, &first);
-    let has = |number: usize| {
-        let positions = fetcher.positions();
-        positions[&partitions[number]].high_watermark.is_some()
-    };
-    while !has(0) {
-        sleep(Duration::from_millis(10)).await;
-    }
-    // Two answers wait, and nothing reads them.
-    sleep(Duration::from_millis(500)).await;
+    let watermark = |number: usize| fetcher.positions()[&partitions[number]].high_watermark;
+    let is_full = || fetcher.shared.plan().budget().left() < 100_000;
+    until(|| watermark(0).is_some() && is_full()).await;
     fetcher.assign(&[partitions[1].clone()].into());
     fetcher.position(vec![(partitions[1].clone(), at(0))]);
-    sleep(Duration::from_millis(500)).await;
-    assert!(!has(1), "there is no room for it");
+    until(|| fetcher.shared.plan().budget().is_wanted()).await;
+    assert_eq!(watermark(1), None, "there is no room for it");
     fetcher.pause(&first);
     assert_eq!(next(&fetcher).await.partition(), &partitions[1]);
     fetcher.resume(&first);

@@ -65,6 +65,21 @@ fn the_side_lane_is_woken_for_what_is_due_later() {
 }
 
 #[test]
+fn the_main_lane_is_woken_by_the_end_of_the_side_lanes_request_unless_something_is_being_read() {
+    let (mut plan, _) = fetching(settings(), 1);
+    assert!(plan.wakes(0, Lane::Side));
+    assert!(!plan.wakes(0, Lane::Main), "it looks by itself");
+    bring(&mut plan, &log(1, 2), 1);
+    assert!(
+        !plan.wakes(0, Lane::Side),
+        "the end of what is read wakes it"
+    );
+    assert!(plan.wakes(1, Lane::Side), "that is another broker's");
+    plan.pause(&[name(0)].into(), true);
+    assert!(plan.wakes(0, Lane::Side), "nothing is being read");
+}
+
+#[test]
 fn lanes_are_woken_by_the_end_of_what_was_fetched_only_if_there_is_something_to_ask_for() {
     let (mut plan, budget) = fetching(settings(), 1);
     let log = log(4, 2);
