@@ -1,7 +1,6 @@
 //! One rule each.
 
 use super::*;
-use crate::wire::EpochEndOffset;
 
 #[test]
 fn the_next_answer_is_fetched_while_one_is_read_and_no_more() {

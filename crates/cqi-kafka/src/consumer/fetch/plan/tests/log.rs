@@ -73,6 +73,16 @@ impl Log {
             .collect()
     }
 
+    /// How many whole batches from an offset fit into so many bytes.
+    pub(super) fn fitting(&self, offset: i64, bytes: usize) -> usize {
+        let found = self.batches.iter().filter(|batch| batch.next > offset);
+        let sizes = found.scan(0, |size, batch| {
+            *size += batch.bytes.len();
+            Some(*size)
+        });
+        sizes.take_while(|size| *size <= bytes).count()
+    }
+
     /// What a leader answers to a fetch from an offset, with some whole batches and a part of the next.
     pub(super) fn answer(
         &self,

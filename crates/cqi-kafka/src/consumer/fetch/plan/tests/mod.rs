@@ -2,8 +2,10 @@
 
 mod bounds;
 mod cases;
+mod lanes;
 mod log;
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +18,7 @@ use super::lookups::Lookup;
 use super::*;
 use crate::client::{Leader, ListedOffset};
 use crate::records::Record;
-use crate::wire::FetchPartition;
+use crate::wire::{EpochEndOffset, FetchPartition};
 use log::Log;
 
 const TOPIC: &str = "orders";
@@ -138,8 +140,9 @@ struct World {
 }
 
 impl World {
-    fn new() -> Self {
-        let (plan, budget) = plan(settings());
+    fn new(settings: FetchSettings, work: watch::Sender<()>) -> Self {
+        let budget = Budget::new(settings.max_buffered_bytes, work);
+        let plan = Plan::new(settings, pauses(), Arc::clone(&budget));
         let log = |partition| Log::at(partition % NODES);
         let mut world = Self {
             plan,
@@ -165,20 +168,18 @@ impl World {
         &self.logs[usize::try_from(name.partition()).unwrap()]
     }
 
+    fn leaders(&self) -> BTreeMap<TopicPartition, Leader> {
+        let logs = (0..).map(name).zip(&self.logs);
+        let leader = |log: &Log| Leader {
+            node: log.node,
+            epoch: log.epoch,
+        };
+        logs.map(|(name, log)| (name, leader(log))).collect()
+    }
+
     fn follow(&mut self) {
-        let leaders: Vec<_> = self
-            .logs
-            .iter()
-            .map(|log| Leader {
-                node: log.node,
-                epoch: log.epoch,
-            })
-            .collect();
-        self.plan.follow(|name| {
-            leaders
-                .get(usize::try_from(name.partition()).unwrap())
-                .copied()
-        });
+        let leaders = self.leaders();
+        self.plan.follow(|name| leaders.get(name).copied());
     }
 
     fn assign(&mut self, partition: i32, offset: Option<i64>) {
@@ -191,7 +192,18 @@ impl World {
         };
         self.plan.position(&name, offset.map(offset_of));
         self.cursors.entry(name).or_insert(offset);
-        self.follow();
+    }
+
+    fn remove(&mut self, name: &TopicPartition) {
+        self.plan.remove(&[name.clone()].into());
+        self.cursors.remove(name);
+    }
+
+    /// Gives a partition another leader, or the same in another epoch.
+    fn lead(&mut self, partition: i32, node: i32) {
+        self.epochs += 1;
+        let log = &mut self.logs[usize::try_from(partition).unwrap()];
+        (log.node, log.epoch) = (node, self.epochs);
     }
 
     /// Any step; what it does not apply to is left out.
@@ -204,14 +216,17 @@ impl World {
             2..=4 => self.ask(i32::from(a) % NODES, b),
             5..=7 if !self.asks.is_empty() => {
                 let ask = self.asks.swap_remove(usize::from(a) % self.asks.len());
-                self.answer(ask, |index| b.wrapping_mul(31).wrapping_add(index));
+                let parts = self.parts(&ask, |index| b.wrapping_mul(31).wrapping_add(index));
+                self.answered(ask, parts);
             }
             8 if !self.asks.is_empty() => {
                 let ask = self.asks.swap_remove(usize::from(a) % self.asks.len());
                 self.plan.failed(ask, None);
             }
             9 | 10 => self.take(),
-            11 | 12 => self.give_back(b.is_multiple_of(4)),
+            11 | 12 => {
+                self.give_back(b.is_multiple_of(4));
+            }
             13 => {
                 let offset = i64::from(b) % (log.end + 2);
                 if self.cursors.contains_key(&name) {
@@ -222,19 +237,15 @@ impl World {
                 }
             }
             14 => self.plan.pause(&[name].into(), b.is_multiple_of(2)),
-            15 if b.is_multiple_of(2) => {
-                self.plan.remove(&[name.clone()].into());
-                self.cursors.remove(&name);
-            }
+            15 if b.is_multiple_of(2) => self.remove(&name),
             15 if !self.cursors.contains_key(&name) => {
                 let known = b % 4 == 1;
                 let offset = i64::from(b / 4) % (log.end + 1);
                 self.assign(partition, known.then_some(offset));
+                self.follow();
             }
             16 => {
-                self.epochs += 1;
-                log.node = i32::from(b) % NODES;
-                log.epoch = self.epochs;
+                self.lead(partition, i32::from(b) % NODES);
                 if b.is_multiple_of(2) {
                     self.follow();
                 }
@@ -264,8 +275,19 @@ impl World {
         }
     }
 
-    /// Answers as the leader does, or as chance has it.
-    fn answer(&mut self, ask: Ask, mut chance: impl FnMut(u8) -> u8) {
+    /// Why a leader refuses what is asked for; 0 if it does not.
+    fn refusal(&self, ask: &Ask, want: &Want) -> i16 {
+        let log = self.log(&want.partition);
+        match log.epoch.cmp(&want.leader_epoch) {
+            _ if log.node != ask.node => 6,
+            Ordering::Less => 75,
+            Ordering::Greater => 74,
+            Ordering::Equal => 0,
+        }
+    }
+
+    /// What the leader answers, or what chance has it answer.
+    fn parts(&self, ask: &Ask, mut chance: impl FnMut(u8) -> u8) -> Vec<FetchPartition> {
         let mut parts = Vec::new();
         for (index, want) in ask.wants.iter().enumerate() {
             let chance = chance(u8::try_from(index).unwrap());
@@ -277,40 +299,51 @@ impl World {
                 usize::from(chance % 4),
                 usize::from(chance),
             );
-            let refused = match chance / 4 % 16 {
+            let code = match chance / 4 % 16 {
                 0 => 3,
                 1 => 56,
                 2 => 78,
                 3 => continue,
-                _ if log.node != ask.node => 6,
-                _ if log.epoch < want.leader_epoch => 75,
-                _ if log.epoch > want.leader_epoch => 74,
-                _ => part.error_code,
+                _ => self.refusal(ask, want).max(part.error_code),
             };
-            if refused != 0 {
+            if code != 0 {
                 part = FetchPartition {
                     partition_index: partition,
-                    error_code: refused,
                     high_watermark: -1,
-                    ..FetchPartition::default()
+                    ..refused(code)
                 };
+            } else if chance / 4 % 16 == 15 {
+                // It was cut there, and the same came again.
+                part.diverging_epoch = Some(EpochEndOffset {
+                    epoch: log.epoch,
+                    end_offset: log.start.max(want.offset - i64::from(chance % 4)),
+                });
             }
             parts.push(part);
         }
+        parts
+    }
+
+    fn answered(&mut self, ask: Ask, parts: Vec<FetchPartition>) -> Changes {
         let before = self.plan.positions();
-        self.plan.answered(ask, topics(parts), self.now);
+        let changes = self.plan.answered(ask, topics(parts), self.now);
         for (name, position) in self.plan.positions() {
-            // Out of range: it begins anew.
-            if before[&name].offset.is_some() && position.offset.is_none() {
+            let Some(cursor) = before[&name].offset else {
+                continue;
+            };
+            // Out of range: it begins anew. Cut behind it: it goes back.
+            if position.offset.is_none() {
                 let log = self.log(&name);
-                let cursor = self.cursors[&name].unwrap();
                 assert!(
                     cursor < log.start || cursor > log.end,
                     "{name} was reset at {cursor}"
                 );
                 self.cursors.insert(name, None);
+            } else if position.offset < Some(cursor) {
+                self.cursors.insert(name, position.offset);
             }
         }
+        changes
     }
 
     fn look_up(&mut self, chance: u8) {
@@ -321,7 +354,13 @@ impl World {
         let lookup = self
             .lookups
             .remove(usize::from(chance) % self.lookups.len());
-        let found = lookup.wanted.iter().map(|(name, start)| {
+        self.looked_up(&lookup, chance.is_multiple_of(3));
+    }
+
+    fn looked_up(&mut self, lookup: &Lookup, fails: bool) {
+        let mut offsets = BTreeMap::new();
+        let mut found = BTreeMap::new();
+        for (name, start) in &lookup.wanted {
             let log = self.log(name);
             let offset = match start {
                 StartPosition::Earliest => log.start,
@@ -332,18 +371,18 @@ impl World {
                 leader_epoch: None,
                 timestamp: None,
             };
-            let found = match chance % 3 {
-                0 => Err(Error::temporary("no leader")),
-                _ => Ok(Some(listed)),
+            let is_found = match fails {
+                true => Err(Error::temporary("no leader")),
+                false => Ok(Some(listed)),
             };
-            (name.clone(), found)
-        });
-        let found: BTreeMap<_, _> = found.collect();
+            offsets.insert(name.clone(), offset);
+            found.insert(name.clone(), is_found);
+        }
         let before = self.plan.positions();
-        self.plan.looked_up(&lookup, found, self.now);
+        self.plan.looked_up(lookup, found, self.now);
         for (name, position) in self.plan.positions() {
             if before[&name].offset.is_none() && position.offset.is_some() {
-                assert_eq!(position.offset, Some(self.log(&name).start));
+                assert_eq!(position.offset, offsets.get(&name).copied());
                 self.cursors.insert(name, position.offset);
             }
         }
@@ -357,21 +396,24 @@ impl World {
         }
     }
 
-    fn give_back(&mut self, keep: bool) {
+    /// Whether lanes are to be woken.
+    fn give_back(&mut self, keep: bool) -> bool {
         let Some(mut taken) = self.taken.take() else {
-            return;
+            return false;
         };
         let mut page = taken.chunk.read(self.plan.settings(), &mut self.spare);
         assert!(page.records.len() <= 3);
         assert!(page.error.is_none(), "{page:?}");
         let name = taken.partition.clone();
+        let lease = Arc::clone(&taken.chunk.lease);
+        let given_back = self.plan.give_back(taken, &mut page);
         if keep {
-            self.kept.push(Arc::clone(&taken.chunk.lease));
+            self.kept.push(lease);
         } else {
             self.kept.clear();
         }
-        let Some(given_back) = self.plan.give_back(taken, &mut page) else {
-            return;
+        let Some(given_back) = given_back else {
+            return false;
         };
         let cursor = self.cursors[&name].unwrap();
         let next = given_back.position.offset.unwrap();
@@ -385,6 +427,7 @@ impl World {
             assert_eq!(record.value(), Some(&record.offset().to_be_bytes()[..]));
         }
         self.cursors.insert(name, Some(next));
+        given_back.wakes
     }
 
     /// Lets everybody answer as they should: all records come, and all bytes are given back.
@@ -400,7 +443,8 @@ impl World {
                 self.ask(node, 1);
             }
             for ask in std::mem::take(&mut self.asks) {
-                self.answer(ask, |_| 4 * 4 + 3);
+                let parts = self.parts(&ask, |_| 4 * 4 + 3);
+                self.answered(ask, parts);
             }
             for _ in 0..4 {
                 self.look_up(1);
@@ -426,7 +470,7 @@ proptest! {
     fn nothing_is_skipped_repeated_or_out_of_order(
         steps in prop::collection::vec(any::<(u8, u8, u8)>(), 0..300)
     ) {
-        let mut world = World::new();
+        let mut world = World::new(settings(), watch::Sender::new(()));
         for (kind, a, b) in steps {
             world.step(kind, a, b);
         }
