@@ -8,14 +8,14 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::dial::{Dial, Readiness, closed_error};
 use super::settings::ClientSettings;
-use crate::connection::{ConnectionSettings, Host};
+use crate::connection::{Connector, Host};
 use crate::wire::Api;
 
 /// Connections for requests that brokers answer at once, one to each broker that was asked.
 #[derive(Debug)]
 pub(super) struct Control {
     settings: Arc<ClientSettings>,
-    connection: Arc<ConnectionSettings>,
+    connector: Connector,
     state: Mutex<State>,
 }
 
@@ -28,13 +28,10 @@ struct State {
 }
 
 impl Control {
-    pub(super) fn new(
-        settings: &Arc<ClientSettings>,
-        connection: &Arc<ConnectionSettings>,
-    ) -> Self {
+    pub(super) fn new(settings: &Arc<ClientSettings>, connector: &Connector) -> Self {
         Self {
             settings: Arc::clone(settings),
-            connection: Arc::clone(connection),
+            connector: connector.clone(),
             state: Mutex::default(),
         }
     }
@@ -142,7 +139,7 @@ impl Control {
             return Err(closed_error());
         }
         let dial = state.dials.entry(host.clone());
-        let dial = dial.or_insert_with(|| Arc::new(Dial::new(&self.settings, &self.connection)));
+        let dial = dial.or_insert_with(|| Arc::new(Dial::new(&self.settings, &self.connector)));
         Ok(Arc::clone(dial))
     }
 

@@ -1,4 +1,3 @@
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use cqi_errors::{Error, Kind, Result};
@@ -7,12 +6,12 @@ use tokio::time::{Instant, sleep_until};
 
 use super::pauses::Pauses;
 use super::settings::ClientSettings;
-use crate::connection::{Connection, ConnectionSettings, Host};
+use crate::connection::{Connection, Connector, Host};
 
 /// One connection at a time, opened by one caller for all who wait for it.
 #[derive(Debug)]
 pub(super) struct Dial {
-    settings: Arc<ConnectionSettings>,
+    connector: Connector,
     slot: Mutex<Slot>,
     /// How many attempts came to an end.
     ended: AtomicU64,
@@ -42,10 +41,10 @@ struct Slot {
 }
 
 impl Dial {
-    pub(super) fn new(settings: &ClientSettings, connection: &Arc<ConnectionSettings>) -> Self {
+    pub(super) fn new(settings: &ClientSettings, connector: &Connector) -> Self {
         let pauses = Pauses::new(settings.reconnect_backoff, settings.reconnect_backoff_max);
         Self {
-            settings: Arc::clone(connection),
+            connector: connector.clone(),
             slot: Mutex::new(Slot {
                 connection: None,
                 begun: None,
@@ -92,7 +91,7 @@ impl Dial {
         // A host that is not known counts too: who asks again and again is held up here.
         slot.begin();
         let outcome = match host() {
-            Ok(host) => Connection::open(&host, &self.settings).await,
+            Ok(host) => self.connector.open(&host).await,
             Err(error) => Err(error),
         };
         slot.failure = outcome

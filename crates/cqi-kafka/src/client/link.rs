@@ -24,7 +24,7 @@ pub(crate) struct Link {
 impl Link {
     pub(super) fn new(client: Client, node: i32) -> Self {
         let shared = &client.inner.shared;
-        let dial = Dial::new(&shared.settings, &shared.connection);
+        let dial = Dial::new(&shared.settings, &shared.connector);
         Self {
             client,
             node,

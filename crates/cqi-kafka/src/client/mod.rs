@@ -21,7 +21,7 @@ use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::connection::{ConnectionSettings, Host};
+use crate::connection::{Connector, Host};
 use crate::wire::Api;
 pub(crate) use cluster::{Cluster, Leader};
 use control::Control;
@@ -71,7 +71,7 @@ struct Inner {
 #[derive(Debug)]
 struct Shared {
     settings: Arc<ClientSettings>,
-    connection: Arc<ConnectionSettings>,
+    connector: Connector,
     bootstrap: Vec<Host>,
     cluster: watch::Sender<Arc<Cluster>>,
     followed: Arc<Followed>,
@@ -105,7 +105,7 @@ impl Client {
         settings.validate()?;
         let shared = Arc::new(Shared::new(settings)?);
         shared
-            .learn(shared.connection.connect_timeout.saturating_mul(2))
+            .learn(shared.connect_timeout().saturating_mul(2))
             .await?;
         let mut task = JoinSet::new();
         task.spawn(Refresher::new(Arc::clone(&shared)).run());
@@ -129,7 +129,7 @@ impl Client {
     pub async fn check(&self) -> Result<()> {
         let shared = &self.inner.shared;
         let request = refresh::request(std::iter::empty());
-        let timeout = shared.connection.connect_timeout;
+        let timeout = shared.connect_timeout();
         let answer = shared.ask(&shared.health, &request, timeout);
         answer.await.map(drop)
     }
@@ -255,20 +255,24 @@ impl Client {
 impl Shared {
     fn new(settings: ClientSettings) -> Result<Self> {
         let bootstrap = settings.hosts()?;
-        let connection = Arc::new(settings.connection.clone());
+        let connector = Connector::new(settings.connection.clone());
         let settings = Arc::new(settings);
         Ok(Self {
             bootstrap,
             cluster: watch::Sender::default(),
             followed: Arc::default(),
             wishes: watch::Sender::default(),
-            control: Control::new(&settings, &connection),
-            health: Control::new(&settings, &connection),
+            control: Control::new(&settings, &connector),
+            health: Control::new(&settings, &connector),
             closed: watch::Sender::new(false),
             trouble: std::sync::Mutex::default(),
             settings,
-            connection,
+            connector,
         })
+    }
+
+    fn connect_timeout(&self) -> Duration {
+        self.settings.connection.connect_timeout
     }
 
     /// Asks the brokers that are known, and then those of the bootstrap list, for the first answer.

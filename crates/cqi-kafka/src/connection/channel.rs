@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::timeout_at;
 
+use super::buffers::BufferPool;
 use super::failure::Failure;
 use super::requests::{Requests, Waiting};
 use super::wait::Wait;
@@ -32,14 +33,24 @@ pub(super) struct Turn<'a> {
 }
 
 impl Channel {
-    pub(super) fn start<S>(stream: S, broker: Host, settings: &ConnectionSettings) -> Self
+    pub(super) fn start<S>(
+        stream: S,
+        broker: Host,
+        settings: &ConnectionSettings,
+        buffers: BufferPool,
+    ) -> Self
     where
         S: AsyncRead + AsyncWrite + Send + 'static,
     {
         let requests = Arc::new(Requests::new(broker, settings));
         let mut task = JoinSet::new();
         let limit = settings.max_frame_bytes;
-        task.spawn(transport::run(stream, Arc::clone(&requests), limit));
+        task.spawn(transport::run(
+            stream,
+            Arc::clone(&requests),
+            limit,
+            buffers,
+        ));
         Self {
             requests,
             turn: tokio::sync::Mutex::new(()),

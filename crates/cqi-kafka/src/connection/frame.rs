@@ -1,10 +1,11 @@
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use cqi_errors::Kind;
 use tokio::io::{AsyncRead, AsyncReadExt, BufReader};
 
+use super::buffers::BufferPool;
 use super::failure::Failure;
 
-/// Reads a frame without its length, into one allocation of just its size.
+/// Reads a frame without its length, into one block of memory.
 ///
 /// Each frame has memory of its own: what a caller keeps of one keeps nothing else alive. All but what
 /// the stream has read ahead comes from the socket to where it stays.
@@ -14,6 +15,7 @@ use super::failure::Failure;
 pub(super) async fn read<S: AsyncRead + Unpin>(
     stream: &mut BufReader<S>,
     limit: usize,
+    buffers: &BufferPool,
 ) -> Result<Bytes, Failure> {
     let mut prefix = [0; 4];
     if let Err(error) = stream.read_exact(&mut prefix).await {
@@ -27,9 +29,9 @@ pub(super) async fn read<S: AsyncRead + Unpin>(
         return Err(too_long(prefix, length, limit));
     }
     let mut rest = stream.take(length as u64);
-    let mut frame = BytesMut::with_capacity(length);
+    let mut frame = buffers.take(length);
     while rest.limit() > 0 {
-        match rest.read_buf(&mut frame).await {
+        match rest.read_buf(frame.bytes()).await {
             Ok(0) => {
                 return Err(Failure::new(
                     Kind::Temporary,

@@ -1,5 +1,6 @@
 //! One connection to one broker.
 
+mod buffers;
 mod channel;
 mod failure;
 mod frame;
@@ -25,6 +26,7 @@ use crate::wire::Api;
 use channel::Channel;
 use failure::Failure;
 pub(crate) use host::Host;
+pub(crate) use open::Connector;
 pub use sasl::Sasl;
 use sasl::Session;
 pub use settings::ConnectionSettings;

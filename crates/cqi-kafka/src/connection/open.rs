@@ -9,18 +9,33 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio::time::{Instant, timeout_at};
 
+use super::buffers::BufferPool;
 use super::channel::Channel;
 use super::versions::Spoken;
 use super::wait::Wait;
 use super::{Connection, ConnectionSettings, Host, Inner, Session};
 
-impl Connection {
+/// Opens connections, which have in common what they are opened with; cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Connector {
+    settings: Arc<ConnectionSettings>,
+    buffers: BufferPool,
+}
+
+impl Connector {
+    pub(crate) fn new(settings: ConnectionSettings) -> Self {
+        Self {
+            settings: Arc::new(settings),
+            buffers: BufferPool::default(),
+        }
+    }
+
     /// Connects within the settings' connect timeout.
-    pub(crate) async fn open(host: &Host, settings: &Arc<ConnectionSettings>) -> Result<Self> {
-        let wait = Wait::new(settings.connect_timeout);
+    pub(crate) async fn open(&self, host: &Host) -> Result<Connection> {
+        let wait = Wait::new(self.settings.connect_timeout);
         let stream = dial(host, wait.deadline).await?;
-        let Some(tls) = &settings.tls else {
-            return Self::over(stream, host, settings, wait).await;
+        let Some(tls) = &self.settings.tls else {
+            return self.over(stream, host, wait).await;
         };
         let stream = timeout_at(wait.deadline, tls.encrypt(host, stream)).await;
         let stream = stream.map_err(|_| {
@@ -30,31 +45,26 @@ impl Connection {
                 wait.timeout
             ))
         })??;
-        Self::over(stream, host, settings, wait).await
+        self.over(stream, host, wait).await
     }
 
     /// Negotiates versions, and says who the client is.
-    pub(super) async fn over<S>(
-        stream: S,
-        host: &Host,
-        settings: &ConnectionSettings,
-        wait: Wait,
-    ) -> Result<Self>
+    pub(super) async fn over<S>(&self, stream: S, host: &Host, wait: Wait) -> Result<Connection>
     where
         S: AsyncRead + AsyncWrite + Send + 'static,
     {
-        let channel = Channel::start(stream, host.clone(), settings);
+        let channel = Channel::start(stream, host.clone(), &self.settings, self.buffers.clone());
         let broker = channel.broker();
         let turn = channel.turn(ApiKey::ApiVersions, wait).await?;
         let spoken = Spoken::negotiate(&turn, broker).await?;
-        let session = match &settings.sasl {
+        let session = match &self.settings.sasl {
             Some(sasl) => {
                 Some(Session::begin(&Arc::new(sasl.clone()), &turn, broker, &spoken).await?)
             }
             None => None,
         };
         drop(turn);
-        Ok(Self {
+        Ok(Connection {
             inner: Arc::new(Inner {
                 channel,
                 spoken,

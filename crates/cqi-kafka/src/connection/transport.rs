@@ -9,6 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader, BufWriter};
 use tokio::task::yield_now;
 use tokio::time::{sleep, sleep_until};
 
+use super::buffers::BufferPool;
 use super::failure::Failure;
 use super::frame;
 use super::requests::Requests;
@@ -19,8 +20,12 @@ const TOGETHER: usize = 16 << 10;
 /// How long a broker that does not listen any more is listened to.
 const LAST_WORDS: Duration = Duration::from_millis(100);
 
-pub(super) async fn run<S>(stream: S, requests: Arc<Requests>, max_frame_bytes: usize)
-where
+pub(super) async fn run<S>(
+    stream: S,
+    requests: Arc<Requests>,
+    max_frame_bytes: usize,
+    buffers: BufferPool,
+) where
     S: AsyncRead + AsyncWrite,
 {
     // However this task ends, nobody is left to wait for answers.
@@ -29,7 +34,7 @@ where
     let reading = BufReader::with_capacity(TOGETHER, reading);
     let writing = BufWriter::with_capacity(TOGETHER, writing);
     let why = tokio::select! {
-        why = read(reading, &requests, max_frame_bytes) => why,
+        why = read(reading, &requests, max_frame_bytes, &buffers) => why,
         why = write(writing, &requests) => why,
         why = watch(&requests) => why,
         why = requests.closed() => why,
@@ -52,10 +57,11 @@ async fn read<S: AsyncRead + Unpin>(
     mut stream: BufReader<S>,
     requests: &Requests,
     max_frame_bytes: usize,
+    buffers: &BufferPool,
 ) -> Failure {
     let mut answers = 0_u64;
     loop {
-        let read = frame::read(&mut stream, max_frame_bytes).await;
+        let read = frame::read(&mut stream, max_frame_bytes, buffers).await;
         if let Err(why) = read.and_then(|frame| requests.deliver(frame)) {
             return match answers {
                 0 | 1 => why.at_once(),

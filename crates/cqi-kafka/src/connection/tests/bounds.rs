@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout};
 
 use super::fake::{beat, connected, connected_with, opening, send};
 use super::{TIMEOUT, host, says};
-use crate::connection::{Connection, ConnectionSettings, Tls};
+use crate::connection::{ConnectionSettings, Connector, Tls};
 
 #[tokio::test(start_paused = true)]
 async fn silence_ends_the_connection_and_all_that_is_in_flight() {
@@ -242,8 +242,8 @@ async fn opening_is_bounded_wherever_it_is_stuck() {
     let open = |settings: ConnectionSettings| {
         let host = host(&address);
         async move {
-            let settings = settings.into();
-            let opened = Connection::open(&host, &settings);
+            let connector = Connector::new(settings);
+            let opened = connector.open(&host);
             timeout(TIMEOUT, opened).await.unwrap().unwrap_err()
         }
     };
@@ -267,16 +267,14 @@ async fn a_port_where_nobody_listens_refuses() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     drop(listener);
-    let settings = ConnectionSettings::new().into();
-    let error = Connection::open(&host(&address), &settings)
-        .await
-        .unwrap_err();
+    let connector = Connector::new(ConnectionSettings::new());
+    let error = connector.open(&host(&address)).await.unwrap_err();
     says(
         &error,
         Kind::Temporary,
         &[&address, "cannot connect", "refused"],
     );
-    let error = Connection::open(&host("no-such-host.invalid:9092"), &settings).await;
+    let error = connector.open(&host("no-such-host.invalid:9092")).await;
     says(
         &error.unwrap_err(),
         Kind::Temporary,
@@ -303,8 +301,8 @@ async fn a_black_hole_is_given_up() {
     }
     let mut settings = ConnectionSettings::new();
     settings.connect_timeout = Duration::from_millis(300);
-    let (host, settings) = (host(&address.to_string()), settings.into());
-    let opened = Connection::open(&host, &settings);
+    let (host, connector) = (host(&address.to_string()), Connector::new(settings));
+    let opened = connector.open(&host);
     let error = timeout(TIMEOUT, opened).await.unwrap().unwrap_err();
     says(
         &error,

@@ -1,6 +1,5 @@
 //! The broker's end of a connection, in the hands of a test, on a paused clock.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes};
@@ -9,7 +8,7 @@ use kafka_protocol::messages::HeartbeatRequest;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
 use crate::connection::wait::Wait;
-use crate::connection::{Connection, ConnectionSettings, Host};
+use crate::connection::{Connection, ConnectionSettings, Connector, Host};
 use crate::wire::{Api, HeartbeatAnswer};
 
 pub(super) const HEARTBEAT: i16 = 12;
@@ -40,7 +39,7 @@ pub(super) fn opening(
     let (ours, theirs) = duplex(room);
     let opened = async move {
         let wait = Wait::new(settings.connect_timeout);
-        Connection::over(ours, &host(), &Arc::new(settings), wait).await
+        Connector::new(settings).over(ours, &host(), wait).await
     };
     (opened, Broker { stream: theirs })
 }

@@ -7,6 +7,7 @@ use tokio::io::{AsyncWriteExt as _, BufReader};
 
 use super::fake::{beat, connected, connected_with, frame, send};
 use super::{TIMEOUT, says};
+use crate::connection::buffers::BufferPool;
 use crate::connection::{ConnectionSettings, frame as frames};
 
 async fn answer_with(bytes: impl FnOnce(i32) -> Vec<u8>, kind: Kind, texts: &[&str]) {
@@ -138,7 +139,7 @@ fn a_frame_is_one_allocation() {
     let mut stream = BufReader::with_capacity(16 << 10, &bytes[..]);
     let mut read = None;
     let used = allocation_counter::measure(|| {
-        read = Some(runtime.block_on(frames::read(&mut stream, 100 << 20)));
+        read = Some(runtime.block_on(frames::read(&mut stream, 100 << 20, &BufferPool::default())));
     });
     assert_eq!(read.unwrap().unwrap(), &bytes[4..]);
     assert!(used.bytes_max < (LENGTH + 1000) as u64, "{used:?}");
@@ -147,7 +148,8 @@ fn a_frame_is_one_allocation() {
     let lie = i32::to_be_bytes((100 << 20) + 1);
     let mut stream = BufReader::with_capacity(16 << 10, &lie[..]);
     let used = allocation_counter::measure(|| {
-        let refused = runtime.block_on(frames::read(&mut stream, 100 << 20));
+        let refused =
+            runtime.block_on(frames::read(&mut stream, 100 << 20, &BufferPool::default()));
         assert!(refused.is_err());
     });
     assert!(used.bytes_max < 10_000, "{used:?}");
@@ -168,7 +170,7 @@ proptest! {
         let mut stream = BufReader::with_capacity(64, &bytes[..]);
         let mut rest = &bytes[..];
         let used = allocation_counter::measure(|| {
-            while let Ok(frame) = runtime.block_on(frames::read(&mut stream, 1000)) {
+            while let Ok(frame) = runtime.block_on(frames::read(&mut stream, 1000, &BufferPool::default())) {
                 assert_eq!(frame, rest[4..][..frame.len()]);
                 rest = &rest[4 + frame.len()..];
             }

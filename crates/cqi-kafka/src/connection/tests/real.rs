@@ -1,6 +1,5 @@
 //! Against real brokers.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use cqi_errors::Kind;
@@ -8,7 +7,7 @@ use cqi_testkit::{Kafka, Listener};
 use kafka_protocol::messages::MetadataRequest;
 
 use super::{TIMEOUT, host, says};
-use crate::connection::{Connection, ConnectionSettings, Sasl, Tls};
+use crate::connection::{Connection, ConnectionSettings, Connector, Sasl, Tls};
 
 async fn connect(
     address: &str,
@@ -16,7 +15,7 @@ async fn connect(
 ) -> cqi_errors::Result<Connection> {
     let mut settings = ConnectionSettings::new();
     change(&mut settings);
-    let connection = Connection::open(&host(address), &Arc::new(settings)).await?;
+    let connection = Connector::new(settings).open(&host(address)).await?;
     let answer = connection
         .send(&MetadataRequest::default(), TIMEOUT)
         .await?;

@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
 use super::{TIMEOUT, host, says};
-use crate::connection::{Connection, ConnectionSettings, Tls};
+use crate::connection::{ConnectionSettings, Connector, Tls};
 
 /// An authority, in a file for clients to trust.
 struct Authority {
@@ -64,13 +64,13 @@ async fn refused(authority: &Authority, server: impl AsyncFnOnce(tokio::net::Tcp
     let mut settings = ConnectionSettings::new();
     settings.tls = Some(Tls::with_ca_file(&authority.file).unwrap());
     settings.connect_timeout = TIMEOUT;
-    let settings = Arc::new(settings);
+    let connector = Connector::new(settings);
     let host = host(&format!("localhost:{port}"));
     let serving = async {
         let (stream, _) = listener.accept().await.unwrap();
         server(stream).await;
     };
-    let (opened, ()) = tokio::join!(Connection::open(&host, &settings), serving);
+    let (opened, ()) = tokio::join!(connector.open(&host), serving);
     opened.unwrap_err()
 }
 
