@@ -25,10 +25,14 @@ impl Position {
     /// Compaction and transaction markers leave gaps, so there may be fewer records.
     #[must_use]
     pub fn lag(&self) -> Option<i64> {
-        let end = match self.isolation {
+        Some((self.end()? - self.offset?).max(0))
+    }
+
+    /// The end of what may be read.
+    pub(super) const fn end(&self) -> Option<i64> {
+        match self.isolation {
             Isolation::ReadCommitted => self.last_stable_offset,
             _ => self.high_watermark,
-        };
-        Some((end? - self.offset?).max(0))
+        }
     }
 }

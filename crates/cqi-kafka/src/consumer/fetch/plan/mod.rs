@@ -84,6 +84,16 @@ pub(super) struct Want {
     pub(super) last_epoch: i32,
 }
 
+/// A partition that may be asked for.
+#[derive(Debug)]
+struct Candidate {
+    /// What is served less and longer ago comes first.
+    turn: (usize, u64),
+    /// Whether its leader is known to have more.
+    is_behind: bool,
+    want: Want,
+}
+
 /// What an answer changed.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Changes {
@@ -258,7 +268,11 @@ impl Plan {
                         leader_epoch: leader.epoch,
                         last_epoch: slot.fetch_epoch.unwrap_or(-1),
                     };
-                    due.push(((slot.depth(), slot.served), want));
+                    due.push(Candidate {
+                        turn: (slot.depth(), slot.served),
+                        is_behind: slot.is_behind(self.settings.isolation),
+                        want,
+                    });
                 }
                 Due::At(at) => wake = Some(wake.map_or(at, |wake: Now| wake.min(at))),
                 Due::Not => {}
@@ -271,8 +285,9 @@ impl Plan {
             return Err(wake);
         };
         // A broker fills its answer in the order of the request.
-        due.sort_unstable_by_key(|(turn, _)| *turn);
-        let wants: Vec<_> = due.into_iter().map(|(_, want)| want).collect();
+        due.sort_unstable_by_key(|candidate| candidate.turn);
+        let left = leave_a_part(&mut due, self.fits(&lease));
+        let wants: Vec<_> = due.into_iter().map(|candidate| candidate.want).collect();
         let id = self.id();
         for want in &wants {
             if let Some(slot) = self.partitions.get_mut(&want.partition) {
@@ -287,9 +302,15 @@ impl Plan {
             lane,
             wants,
             max_bytes,
-            beside: lane == Lane::Main && wake.is_some(),
+            beside: lane == Lane::Main && (wake.is_some() || left),
             lease,
         })
+    }
+
+    /// Returns how many partitions can bring as much as they may.
+    fn fits(&self, lease: &Lease) -> usize {
+        let part = self.settings.partition_max_bytes.unsigned_abs() as usize;
+        lease.bytes().div_ceil(part.max(1))
     }
 
     fn set_polled(&mut self, node: i32, lane: Lane, polled: bool) {
@@ -348,16 +369,19 @@ impl Plan {
         self.trouble = trouble.or(self.trouble.take());
     }
 
-    /// Whether the main lane is to be woken when a request has ended: what the side lane had is its again.
+    /// Whether others are to be woken when a request has ended: the main lane, as what the side lane had
+    /// is its again, or those that were refused bytes.
     ///
-    /// It wakes as well when something of the broker is read to its end: until then there is no hurry,
-    /// and one large request is better than several small ones.
+    /// The main lane wakes as well when something of the broker is read to its end: until then there is
+    /// no hurry, and one large request is better than several small ones.
     pub(super) fn wakes(&self, node: i32, lane: Lane) -> bool {
-        lane == Lane::Side
-            && self.partitions.iter().all(|(_, slot)| {
+        let is_read = || {
+            self.partitions.iter().all(|(_, slot)| {
                 let is_its = slot.leader.is_some_and(|leader| leader.node == node);
                 !is_its || slot.paused || slot.depth() == 0
             })
+        };
+        self.budget.is_wanted() || (lane == Lane::Side && is_read())
     }
 
     fn end(&mut self, id: u64, node: i32, lane: Lane, wants: &[Want]) {
@@ -368,6 +392,24 @@ impl Plan {
             }
         }
     }
+}
+
+/// Leaves half of those that are behind to the other connection, and says whether it did.
+///
+/// Where more are behind than an answer holds, half of them fill it as well; the others come at the
+/// same time.
+fn leave_a_part(due: &mut Vec<Candidate>, fits: usize) -> bool {
+    let behind = due.iter().filter(|candidate| candidate.is_behind).count();
+    if behind <= fits {
+        return false;
+    }
+    let mut room = behind.div_ceil(2).max(fits);
+    due.retain(|candidate| {
+        let keep = !candidate.is_behind || room > 0;
+        room -= usize::from(candidate.is_behind && keep);
+        keep
+    });
+    true
 }
 
 /// Returns the bytes of the records in an answer.

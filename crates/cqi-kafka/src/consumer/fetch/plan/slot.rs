@@ -246,6 +246,12 @@ impl Slot {
         }
     }
 
+    /// Whether its leader said that there is more than was fetched.
+    pub(super) fn is_behind(&self, isolation: Isolation) -> bool {
+        let end = self.position(isolation).end();
+        end.is_some_and(|end| end > self.fetch_at)
+    }
+
     /// Takes its part of an answer.
     pub(super) fn answered(
         &mut self,

@@ -1,5 +1,6 @@
 //! Any order of answers, failures, moves and commands, against logs that are known.
 
+mod backlog;
 mod bounds;
 mod cases;
 mod lanes;

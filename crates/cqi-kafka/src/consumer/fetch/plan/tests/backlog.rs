@@ -1,0 +1,99 @@
+//! What is behind comes over both connections; what is at its end goes along.
+
+use super::*;
+
+fn wanted(ask: &Ask) -> Vec<i32> {
+    let mut wanted: Vec<_> = ask
+        .wants
+        .iter()
+        .map(|want| want.partition.partition())
+        .collect();
+    wanted.sort_unstable();
+    wanted
+}
+
+/// Answers with so many batches of some partitions, and nothing of the others.
+fn answer(plan: &mut Plan, ask: Ask, log: &Log, served: &[i32]) {
+    let parts = ask.wants.iter().map(|want| {
+        let partition = want.partition.partition();
+        let batches = usize::from(served.contains(&partition));
+        log.answer(partition, want.offset, batches, 0)
+    });
+    let parts = parts.collect();
+    plan.answered(ask, topics(parts), Duration::ZERO);
+}
+
+fn side(plan: &mut Plan) -> Ask {
+    plan.ask(0, Lane::Side, Duration::ZERO).unwrap()
+}
+
+#[test]
+fn each_connection_takes_its_part_of_what_is_behind() {
+    // One partition fills an answer.
+    let (mut plan, _) = fetching(settings(), 8);
+    let log = log(4, 8);
+    let first = ask(&mut plan);
+    assert_eq!(wanted(&first).len(), 8, "nobody knows yet who is behind");
+    assert!(!first.beside);
+    answer(&mut plan, first, &log, &[0]);
+
+    let main = ask(&mut plan);
+    assert!(main.beside, "the other lane is woken for the rest");
+    assert_eq!(
+        wanted(&main),
+        [1, 2, 3, 4],
+        "what waited longest comes first"
+    );
+    let beside = side(&mut plan);
+    assert_eq!(wanted(&beside), [5, 6]);
+    assert!(!beside.beside, "the main lane looks by itself");
+
+    // Whoever ends first goes on with what was left.
+    answer(&mut plan, main, &log, &[1]);
+    let main = ask(&mut plan);
+    assert_eq!(wanted(&main), [2, 3, 4]);
+    answer(&mut plan, beside, &log, &[5]);
+    assert_eq!(wanted(&side(&mut plan)), [0, 6, 7]);
+}
+
+#[test]
+fn as_many_as_an_answer_holds_are_not_parted() {
+    let settings = FetchSettings {
+        max_buffered_bytes: 12 * 200 * 3,
+        ..settings()
+    };
+    let (mut plan, _) = fetching(settings, 3);
+    let log = log(4, 8);
+    let first = ask(&mut plan);
+    answer(&mut plan, first, &log, &[]);
+    let all = ask(&mut plan);
+    assert_eq!((wanted(&all), all.beside), (vec![0, 1, 2], false));
+}
+
+#[test]
+fn what_is_at_its_end_goes_along() {
+    let (mut plan, _) = fetching(settings(), 8);
+    let (long, short) = (log(4, 8), log(0, 0));
+    let first = ask(&mut plan);
+    let parts = (0..8).map(|partition| {
+        let log = if partition < 2 { &long } else { &short };
+        log.answer(partition, 0, 0, 0)
+    });
+    let parts = parts.collect();
+    plan.answered(first, topics(parts), Duration::ZERO);
+    assert_eq!(wanted(&ask(&mut plan)), [0, 2, 3, 4, 5, 6, 7]);
+    assert_eq!(wanted(&side(&mut plan)), [1]);
+}
+
+#[test]
+fn what_an_open_transaction_holds_back_is_not_behind() {
+    let (mut plan, _) = fetching(settings(), 4);
+    let log = log(4, 8);
+    let first = ask(&mut plan);
+    let held = |partition| FetchPartition {
+        last_stable_offset: 0,
+        ..log.answer(partition, 0, 0, 0)
+    };
+    plan.answered(first, topics((0..4).map(held).collect()), Duration::ZERO);
+    assert_eq!(wanted(&ask(&mut plan)), [0, 1, 2, 3]);
+}
