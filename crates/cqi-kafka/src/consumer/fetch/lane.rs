@@ -17,8 +17,8 @@ use crate::client::{Link, Pauses};
 use crate::code;
 use crate::wire::FetchAnswer;
 
-/// How long the side lane's requests wait: what becomes due meanwhile waits no longer, and what is
-/// at its end is asked for again until the main lane takes it along.
+/// How long the side lane's requests wait: what becomes due meanwhile waits no longer. The main lane
+/// takes along what is at its end.
 const SIDE_WAIT: Duration = Duration::from_millis(50);
 
 /// Answers at once and with nothing that are taken for chance.
@@ -32,7 +32,8 @@ const SMALL: usize = 16 << 10;
 ///
 /// A broker answers a connection's requests in order, and what it was asked for cannot be changed
 /// while it waits for records. So one connection waits for all partitions, where they are many in a
-/// session; the other takes those that become due meanwhile.
+/// session; the other takes those that become due meanwhile. Where more is behind than an answer
+/// holds, each takes its part.
 #[derive(Debug)]
 pub(super) struct Lane {
     shared: Arc<Shared>,
@@ -203,7 +204,7 @@ impl Lane {
         FetchRequest::default()
             .with_replica_id(BrokerId(-1))
             .with_max_wait_ms(i32::try_from(self.max_wait.as_millis()).unwrap_or(i32::MAX))
-            .with_min_bytes(settings.min_bytes)
+            .with_min_bytes(ask.min_bytes)
             .with_max_bytes(ask.max_bytes)
             .with_isolation_level(settings.isolation.level())
             .with_session_id(turn.id)

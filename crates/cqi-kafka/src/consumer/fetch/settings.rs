@@ -63,8 +63,8 @@ pub struct FetchSettings {
     /// What an answer holds counts until all of it was delivered and each [`Records`] of it
     /// is dropped; records that the caller keeps longer keep their answer in memory, uncounted. A
     /// batch above the limit comes nevertheless, bounded by the connection's largest frame. Each
-    /// leader has an equal share, so that a slow one takes nothing from the others. Up to 16 MiB that
-    /// nobody holds any more stay for the next answers.
+    /// leader has an equal share, so that a slow one takes nothing from the others. Besides,
+    /// each [`Client`](crate::Client) keeps up to 16 MiB that nobody holds any more for its next answers.
     ///
     /// Answers count as they came. Of compressed ones, one batch at a time is decompressed besides,
     /// up to [`max_batch_bytes`](Self::max_batch_bytes), and stays while the caller keeps records

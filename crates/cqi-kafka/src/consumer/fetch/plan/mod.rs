@@ -1,5 +1,6 @@
 //! What to fetch where, and what to deliver next: pure, without I/O and without a clock.
 
+mod ask;
 mod delivery;
 mod lookups;
 mod partitions;
@@ -15,14 +16,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use cqi_errors::{Error, Kind, Result};
 
-use super::budget::{Budget, Lease, Share};
+use super::budget::{Budget, Share};
 use super::{FetchSettings, Position, StartPosition};
 use crate::TopicPartition;
 use crate::client::{Leader, Pauses};
 use crate::membership::Offset;
 use crate::wire::FetchTopic;
+pub(super) use ask::{Ask, Want};
 use partitions::Partitions;
-use slot::{Due, Outcome, Progress, Slot};
+use slot::{Outcome, Progress, Slot};
 
 /// The time since any fixed moment.
 pub(super) type Now = Duration;
@@ -54,44 +56,10 @@ struct Node {
 /// Which of a broker's two connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lane {
-    /// Waits for records of all partitions.
+    /// Waits for records of all partitions; fetches half of those that are behind.
     Main,
-    /// Fetches what became due while the main one waits.
+    /// Fetches what became due while the main one waits, or the other half.
     Side,
-}
-
-/// A request to make.
-#[derive(Debug)]
-pub(super) struct Ask {
-    id: u64,
-    node: i32,
-    lane: Lane,
-    pub(super) wants: Vec<Want>,
-    pub(super) max_bytes: i32,
-    /// Whether something is left for the other lane, now or later.
-    pub(super) beside: bool,
-    lease: Lease,
-}
-
-/// One partition of a request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Want {
-    pub(super) partition: TopicPartition,
-    pub(super) offset: i64,
-    /// Of the leader, as far as known.
-    pub(super) leader_epoch: i32,
-    /// Of what was read last, -1 if unknown; the leader tells when its log has something else there.
-    pub(super) last_epoch: i32,
-}
-
-/// A partition that may be asked for.
-#[derive(Debug)]
-struct Candidate {
-    /// What is served less and longer ago comes first.
-    turn: (usize, u64),
-    /// Whether its leader is known to have more.
-    is_behind: bool,
-    want: Want,
 }
 
 /// What an answer changed.
@@ -243,76 +211,6 @@ impl Plan {
         leading
     }
 
-    /// Says what to ask a broker for now; or when to look again, if by then nothing else changed.
-    pub(super) fn ask(
-        &mut self,
-        node: i32,
-        lane: Lane,
-        now: Now,
-    ) -> std::result::Result<Ask, Option<Now>> {
-        let polled = self.nodes.get(&node).is_some_and(|node| node.polled);
-        if polled != (lane == Lane::Side) {
-            return Err(None);
-        }
-        let mut due = Vec::new();
-        let mut wake = None;
-        for (name, slot) in self.partitions.iter() {
-            let Some(leader) = slot.leader.filter(|leader| leader.node == node) else {
-                continue;
-            };
-            match slot.due(now) {
-                Due::Now => {
-                    let want = Want {
-                        partition: name,
-                        offset: slot.fetch_at,
-                        leader_epoch: leader.epoch,
-                        last_epoch: slot.fetch_epoch.unwrap_or(-1),
-                    };
-                    due.push(Candidate {
-                        turn: (slot.depth(), slot.served),
-                        is_behind: slot.is_behind(self.settings.isolation),
-                        want,
-                    });
-                }
-                Due::At(at) => wake = Some(wake.map_or(at, |wake: Now| wake.min(at))),
-                Due::Not => {}
-            }
-        }
-        if due.is_empty() {
-            return Err(wake);
-        }
-        let Some(lease) = self.reserve(node, due.len()) else {
-            return Err(wake);
-        };
-        // A broker fills its answer in the order of the request.
-        due.sort_unstable_by_key(|candidate| candidate.turn);
-        let left = leave_a_part(&mut due, self.fits(&lease));
-        let wants: Vec<_> = due.into_iter().map(|candidate| candidate.want).collect();
-        let id = self.id();
-        for want in &wants {
-            if let Some(slot) = self.partitions.get_mut(&want.partition) {
-                slot.asked = Some(id);
-            }
-        }
-        self.set_polled(node, lane, true);
-        let max_bytes = i32::try_from(lease.bytes()).unwrap_or(i32::MAX);
-        Ok(Ask {
-            id,
-            node,
-            lane,
-            wants,
-            max_bytes,
-            beside: lane == Lane::Main && (wake.is_some() || left),
-            lease,
-        })
-    }
-
-    /// Returns how many partitions can bring as much as they may.
-    fn fits(&self, lease: &Lease) -> usize {
-        let part = self.settings.partition_max_bytes.unsigned_abs() as usize;
-        lease.bytes().div_ceil(part.max(1))
-    }
-
     fn set_polled(&mut self, node: i32, lane: Lane, polled: bool) {
         if let (Some(node), Lane::Main) = (self.nodes.get_mut(&node), lane) {
             node.polled = polled;
@@ -322,7 +220,8 @@ impl Plan {
     /// Takes the answer to a request.
     pub(super) fn answered(&mut self, ask: Ask, topics: Vec<FetchTopic>, now: Now) -> Changes {
         let mut lease = ask.lease;
-        lease.resize(size(&topics));
+        let size = size(&topics);
+        lease.resize(size);
         let lease = Arc::new(lease);
         let mut changes = Changes::default();
         let mut brought = Vec::new();
@@ -350,7 +249,12 @@ impl Plan {
             }
             self.enqueue(&partition);
         }
-        self.end(ask.id, ask.node, ask.lane, &ask.wants);
+        // Who was passed over for want of room keeps its turn, unlike who has nothing, whatever the
+        // broker says of its end.
+        let part = self.settings.partition_max_bytes.unsigned_abs() as usize;
+        let is_full = size + part > ask.max_bytes.unsigned_abs() as usize;
+        let served = if is_full { 0 } else { ask.id };
+        self.end(ask.id, ask.node, ask.lane, &ask.wants, served);
         changes
     }
 
@@ -365,7 +269,7 @@ impl Plan {
             ..
         } = ask;
         drop(lease);
-        self.end(id, node, lane, &wants);
+        self.end(id, node, lane, &wants, 0);
         self.trouble = trouble.or(self.trouble.take());
     }
 
@@ -384,32 +288,15 @@ impl Plan {
         self.budget.is_wanted() || (lane == Lane::Side && is_read())
     }
 
-    fn end(&mut self, id: u64, node: i32, lane: Lane, wants: &[Want]) {
+    fn end(&mut self, id: u64, node: i32, lane: Lane, wants: &[Want], served: u64) {
         self.set_polled(node, lane, false);
         for want in wants {
             if let Some(slot) = self.partitions.get_mut(&want.partition) {
                 slot.asked.take_if(|asked| *asked == id);
+                slot.served = slot.served.max(served);
             }
         }
     }
-}
-
-/// Leaves half of those that are behind to the other connection, and says whether it did.
-///
-/// Where more are behind than an answer holds, half of them fill it as well; the others come at the
-/// same time.
-fn leave_a_part(due: &mut Vec<Candidate>, fits: usize) -> bool {
-    let behind = due.iter().filter(|candidate| candidate.is_behind).count();
-    if behind <= fits {
-        return false;
-    }
-    let mut room = behind.div_ceil(2).max(fits);
-    due.retain(|candidate| {
-        let keep = !candidate.is_behind || room > 0;
-        room -= usize::from(candidate.is_behind && keep);
-        keep
-    });
-    true
 }
 
 /// Returns the bytes of the records in an answer.

@@ -4,7 +4,7 @@ use super::Plan;
 use crate::consumer::fetch::budget::Lease;
 
 impl Plan {
-    /// Reserves bytes for the answer about some partitions, if there are enough.
+    /// Reserves bytes for the answer about some partitions, as many as are left and useful.
     pub(super) fn reserve(&mut self, node: i32, partitions: usize) -> Option<Lease> {
         let share = Arc::clone(&self.nodes.get(&node)?.share);
         let limit = self.budget.limit() / self.nodes.len();
@@ -12,23 +12,23 @@ impl Plan {
         // batch, the batch comes nevertheless.
         let part = self.settings.partition_max_bytes.unsigned_abs() as usize;
         let part = part.min(limit / 2).max(1);
-        // Several answers, so that one that is kept does not keep all of it; of the same size, so that
-        // one takes the memory of another.
+        // Several answers, so that one that is kept does not keep all of it.
         let whole = part.saturating_mul(partitions);
         let whole = whole.min(self.settings.max_bytes.unsigned_abs() as usize);
         let wanted = whole.min((limit / 12).max(part));
+        let least = wanted.min(part);
         let room = |plan: &Self| plan.budget.left().min(limit.saturating_sub(share.used()));
-        if room(self) < wanted {
+        if room(self) < least {
             self.budget.wake_on_return();
             self.give_up_paused();
         }
-        let bytes = match room(self) >= wanted {
-            true => wanted,
-            // A caller that keeps what it was given must not end it all.
-            false if self.is_idle(node) => wanted.min(part),
-            false => return None,
+        let room = room(self);
+        // A caller that keeps what it was given must not end it all.
+        let bytes = match room >= least || !self.is_idle(node) {
+            true => room,
+            false => least,
         };
-        Some(self.budget.lease(&share, bytes))
+        (bytes >= least).then(|| self.budget.lease(&share, bytes.min(wanted)))
     }
 
     /// Frees what waits for partitions that are paused: it is fetched again.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use cqi_errors::{Error, Kind};
 
-use super::Now;
+use super::{Lane, Now};
 use crate::TopicPartition;
 use crate::client::{Isolation, Leader, Pauses};
 use crate::code;
@@ -37,6 +37,8 @@ pub(super) struct Slot {
     pub(super) taken: Option<u64>,
     /// The id of the request that is under way; another id's answer is void.
     pub(super) asked: Option<u64>,
+    /// Who made the last request.
+    pub(super) asked_by: Lane,
     /// Told after the chunks.
     pub(super) error: Option<Error>,
     pub(super) leader: Option<Leader>,
@@ -101,6 +103,7 @@ impl Slot {
             chunks: VecDeque::new(),
             taken: None,
             asked: None,
+            asked_by: Lane::Main,
             error: None,
             leader: None,
             paused: false,
@@ -162,12 +165,13 @@ impl Slot {
         self.chunks.len() + usize::from(self.taken.is_some())
     }
 
-    pub(super) fn due(&self, now: Now) -> Due {
+    /// When this lane may ask for it.
+    pub(super) fn due(&self, now: Now, lane: Lane, isolation: Isolation) -> Due {
         let depth = self.depth();
         let broken = self.chunks.back().is_some_and(|chunk| chunk.is_broken);
         if self.progress != Progress::Fetching
             || self.paused
-            || self.asked.is_some()
+            || self.is_taken(lane, isolation)
             || self.error.is_some()
             || broken
             || depth >= if self.drain { 1 } else { DEPTH }
@@ -175,6 +179,14 @@ impl Slot {
             return Due::Not;
         }
         self.unless_held(now)
+    }
+
+    /// Whether a request has it that this lane leaves it to.
+    fn is_taken(&self, lane: Lane, isolation: Isolation) -> bool {
+        // What the side lane but waits for, the main one takes along: it has one wait for all.
+        let end = self.position(isolation).end();
+        let waits = self.asked_by == Lane::Side && end.is_some_and(|end| end <= self.fetch_at);
+        self.asked.is_some() && !(lane == Lane::Main && waits)
     }
 
     /// When its offset is to be looked up.

@@ -30,7 +30,7 @@ async fn a_thousand_partitions_with_a_slow_consumer_stay_within_the_budget() {
         seen += records.len();
         pages += 1;
         if pages.is_multiple_of(4) {
-            // Slow, and keeps what it has meanwhile.
+            // Slower than what comes, so that all that is allowed waits; and keeps what it has meanwhile.
             let _ = timeout(Duration::from_millis(5), std::future::pending::<()>()).await;
         }
         most = most.max(resident().saturating_sub(before));

@@ -130,3 +130,31 @@ async fn refusals_do_not_make_a_busy_loop() {
     assert_eq!(records.len(), 3);
     fetcher.close().await;
 }
+
+#[tokio::test]
+async fn one_connection_waits_for_all_once_nothing_is_behind() {
+    const PARTITIONS: i32 = 8;
+    let (kafka, client, partitions) = scripted(PARTITIONS).await;
+    for partition in 0..PARTITIONS {
+        for _ in 0..20 {
+            kafka.append("orders", partition, &values(10)).unwrap();
+        }
+    }
+    let settings = FetchSettings {
+        partition_max_bytes: 200,
+        max_buffered_bytes: 12 * 400,
+        ..earliest()
+    };
+    let fetcher = fetch(&client, settings, &partitions);
+    let mut seen = 0;
+    while seen < 8 * 20 * 10 {
+        seen += next(&fetcher).await.len();
+    }
+    let before = kafka.count(Api::Fetch);
+    let idle = timeout(Duration::from_secs(3), fetcher.next()).await;
+    assert!(idle.is_err(), "{idle:?}");
+    // Half a second each, and what was under way beside.
+    let asked = kafka.count(Api::Fetch) - before;
+    assert!(asked < 20, "{asked} requests in 3 s");
+    fetcher.close().await;
+}

@@ -30,15 +30,20 @@ fn side(plan: &mut Plan) -> Ask {
 #[test]
 fn each_connection_takes_its_part_of_what_is_behind() {
     // One partition fills an answer.
-    let (mut plan, _) = fetching(settings(), 8);
+    let settings = FetchSettings {
+        min_bytes: 100,
+        ..settings()
+    };
+    let (mut plan, _) = fetching(settings, 8);
     let log = log(4, 8);
     let first = ask(&mut plan);
     assert_eq!(wanted(&first).len(), 8, "nobody knows yet who is behind");
-    assert!(!first.beside);
+    assert_eq!((first.beside, first.min_bytes), (false, 100));
     answer(&mut plan, first, &log, &[0]);
 
     let main = ask(&mut plan);
     assert!(main.beside, "the other lane is woken for the rest");
+    assert_eq!(main.min_bytes, 1, "there is nothing to wait for");
     assert_eq!(
         wanted(&main),
         [1, 2, 3, 4],
@@ -47,6 +52,7 @@ fn each_connection_takes_its_part_of_what_is_behind() {
     let beside = side(&mut plan);
     assert_eq!(wanted(&beside), [5, 6]);
     assert!(!beside.beside, "the main lane looks by itself");
+    assert_eq!(beside.min_bytes, 1);
 
     // Whoever ends first goes on with what was left.
     answer(&mut plan, main, &log, &[1]);
@@ -96,4 +102,69 @@ fn what_an_open_transaction_holds_back_is_not_behind() {
     };
     plan.answered(first, topics((0..4).map(held).collect()), Duration::ZERO);
     assert_eq!(wanted(&ask(&mut plan)), [0, 1, 2, 3]);
+}
+
+#[test]
+fn who_never_has_what_its_leader_claims_passes_its_turn() {
+    let (mut plan, _) = fetching(settings(), 5);
+    let log = log(4, 8);
+    let first = ask(&mut plan);
+    answer(&mut plan, first, &log, &[4]);
+    assert_eq!(
+        drain(&mut plan),
+        (0..8).collect::<Vec<_>>(),
+        "of the only true one"
+    );
+    for _ in 0..4 {
+        let main = ask(&mut plan);
+        let beside = side(&mut plan);
+        let is_asked = wanted(&main).contains(&4) || wanted(&beside).contains(&4);
+        answer(&mut plan, main, &log, &[]);
+        answer(&mut plan, beside, &log, &[]);
+        if is_asked {
+            return;
+        }
+    }
+    panic!("those that bring nothing keep the turn");
+}
+
+#[test]
+fn who_is_passed_over_for_want_of_room_keeps_its_turn() {
+    let (mut plan, _) = fetching(settings(), 4);
+    let log = log(4, 8);
+    let first = ask(&mut plan);
+    answer(&mut plan, first, &log, &[0]);
+    let main = ask(&mut plan);
+    assert_eq!(wanted(&main), [1, 2]);
+    answer(&mut plan, main, &log, &[1]);
+    assert_eq!(wanted(&ask(&mut plan)), [2, 3]);
+}
+
+#[test]
+fn the_main_lane_takes_along_what_the_side_lane_waits_for() {
+    let (mut plan, _) = fetching(settings(), 2);
+    let (mut log, name) = (log(1, 8), name(1));
+    let first = ask(&mut plan);
+    answer(&mut plan, first, &log, &[0, 1]);
+    drain(&mut plan);
+    let main = ask(&mut plan);
+    plan.seek(&name, 0).unwrap();
+    let beside = side(&mut plan);
+    answer(&mut plan, main, &log, &[]);
+    let main = ask(&mut plan);
+    assert_eq!(wanted(&main), [0], "what is on its way is left to it");
+    answer(&mut plan, beside, &log, &[1]);
+    drain(&mut plan);
+    let beside = side(&mut plan);
+    assert_eq!(wanted(&beside), [1]);
+    answer(&mut plan, main, &log, &[]);
+    let main = ask(&mut plan);
+    assert_eq!(wanted(&main), [0, 1], "it is at its end");
+    // Whoever is first, it comes once.
+    log.append(1, 0);
+    answer(&mut plan, beside, &log, &[1]);
+    assert!(drain(&mut plan).is_empty());
+    assert!(plan.ask(0, Lane::Side, Duration::ZERO).is_err());
+    answer(&mut plan, main, &log, &[1]);
+    assert_eq!(drain(&mut plan), [8]);
 }

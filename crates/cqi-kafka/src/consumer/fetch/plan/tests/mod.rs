@@ -18,6 +18,7 @@ use super::delivery::Taken;
 use super::lookups::Lookup;
 use super::*;
 use crate::client::{Leader, ListedOffset};
+use crate::consumer::fetch::budget::Lease;
 use crate::records::Record;
 use crate::wire::{EpochEndOffset, FetchPartition};
 use log::Log;
