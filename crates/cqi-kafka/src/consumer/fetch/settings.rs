@@ -48,7 +48,7 @@ pub struct FetchSettings {
     /// (`fetch.max.wait.ms`). 500 ms.
     pub max_wait: Duration,
     /// What a broker waits for, 1 or more (`fetch.min.bytes`). 1: it answers as soon as there is
-    /// anything.
+    /// anything. What it is known to have already is not waited for.
     pub min_bytes: i32,
     /// The most bytes of one answer, of which a single batch may be more (`fetch.max.bytes`).
     /// 50 MiB; a twelfth of a leader's share of
@@ -63,8 +63,10 @@ pub struct FetchSettings {
     /// What an answer holds counts until all of it was delivered and each [`Records`] of it
     /// is dropped; records that the caller keeps longer keep their answer in memory, uncounted. A
     /// batch above the limit comes nevertheless, bounded by the connection's largest frame. Each
-    /// leader has an equal share, so that a slow one takes nothing from the others. Besides,
-    /// each [`Client`](crate::Client) keeps up to 16 MiB that nobody holds any more for its next answers.
+    /// leader has an equal share, so that a slow one takes nothing from the others.
+    ///
+    /// An answer's memory may be a quarter larger than it. Besides, each [`Client`](crate::Client)
+    /// keeps up to 16 MiB that nobody holds any more for its next answers.
     ///
     /// Answers count as they came. Of compressed ones, one batch at a time is decompressed besides,
     /// up to [`max_batch_bytes`](Self::max_batch_bytes), and stays while the caller keeps records

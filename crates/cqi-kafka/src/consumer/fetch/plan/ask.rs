@@ -84,6 +84,7 @@ impl Plan {
         // A broker fills its answer in the order of the request.
         due.sort_unstable_by_key(|candidate| candidate.turn);
         let is_part = leave_a_part(&mut due, self.fits(&lease));
+        let is_behind = due.iter().any(|candidate| candidate.is_behind);
         let wants: Vec<_> = due.into_iter().map(|candidate| candidate.want).collect();
         let id = self.id();
         for want in &wants {
@@ -100,8 +101,12 @@ impl Plan {
             lane,
             wants,
             max_bytes,
-            // Where more is behind than an answer holds, there is nothing to wait for.
-            min_bytes: if is_part { 1 } else { self.settings.min_bytes },
+            // What is there already is not waited for, however little of it the other lane leaves.
+            min_bytes: if is_behind {
+                1
+            } else {
+                self.settings.min_bytes
+            },
             beside: lane == Lane::Main && (wake.is_some() || is_part),
             lease,
         })

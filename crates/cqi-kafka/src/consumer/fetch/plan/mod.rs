@@ -56,9 +56,10 @@ struct Node {
 /// Which of a broker's two connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lane {
-    /// Waits for records of all partitions; fetches half of those that are behind.
+    /// Waits for records of all partitions. Where more are behind than an answer holds, it fetches half
+    /// of them.
     Main,
-    /// Fetches what became due while the main one waits, or the other half.
+    /// Fetches what became due while the main one waits, and the other half.
     Side,
 }
 
@@ -71,6 +72,8 @@ pub(super) struct Changes {
     pub(super) moved: bool,
     /// Offsets are to be looked up.
     pub(super) lookups: bool,
+    /// A part of it counts no more: it was sought, given up, or taken over meanwhile.
+    pub(super) void: bool,
 }
 
 impl Plan {
@@ -223,7 +226,14 @@ impl Plan {
         let size = size(&topics);
         lease.resize(size);
         let lease = Arc::new(lease);
-        let mut changes = Changes::default();
+        let is_void = |want: &Want| {
+            let slot = self.partitions.get(&want.partition);
+            slot.is_none_or(|slot| slot.asked != Some(ask.id))
+        };
+        let mut changes = Changes {
+            void: ask.wants.iter().any(is_void),
+            ..Changes::default()
+        };
         let mut brought = Vec::new();
         for topic in topics {
             for part in topic.partitions {
@@ -242,6 +252,18 @@ impl Plan {
             }
         }
         changes.ready = !brought.is_empty();
+        // Who was passed over for want of room keeps its turn. Else each has had it, in this order,
+        // whatever its leader says that there is.
+        let room = ask.max_bytes.unsigned_abs() as usize;
+        let part = self.settings.partition_max_bytes.unsigned_abs() as usize;
+        if size + part.min(room) <= room {
+            for want in &ask.wants {
+                let served = self.id();
+                if let Some(slot) = self.partitions.get_mut(&want.partition) {
+                    slot.served = served;
+                }
+            }
+        }
         for partition in brought {
             let served = self.id();
             if let Some(slot) = self.partitions.get_mut(&partition) {
@@ -249,12 +271,7 @@ impl Plan {
             }
             self.enqueue(&partition);
         }
-        // Who was passed over for want of room keeps its turn, unlike who has nothing, whatever the
-        // broker says of its end.
-        let part = self.settings.partition_max_bytes.unsigned_abs() as usize;
-        let is_full = size + part > ask.max_bytes.unsigned_abs() as usize;
-        let served = if is_full { 0 } else { ask.id };
-        self.end(ask.id, ask.node, ask.lane, &ask.wants, served);
+        self.end(ask.id, ask.node, ask.lane, &ask.wants);
         changes
     }
 
@@ -269,7 +286,7 @@ impl Plan {
             ..
         } = ask;
         drop(lease);
-        self.end(id, node, lane, &wants, 0);
+        self.end(id, node, lane, &wants);
         self.trouble = trouble.or(self.trouble.take());
     }
 
@@ -288,12 +305,11 @@ impl Plan {
         self.budget.is_wanted() || (lane == Lane::Side && is_read())
     }
 
-    fn end(&mut self, id: u64, node: i32, lane: Lane, wants: &[Want], served: u64) {
+    fn end(&mut self, id: u64, node: i32, lane: Lane, wants: &[Want]) {
         self.set_polled(node, lane, false);
         for want in wants {
             if let Some(slot) = self.partitions.get_mut(&want.partition) {
                 slot.asked.take_if(|asked| *asked == id);
-                slot.served = slot.served.max(served);
             }
         }
     }

@@ -25,6 +25,10 @@ impl Partitions {
         }
     }
 
+    pub(super) fn get(&self, name: &TopicPartition) -> Option<&Slot> {
+        self.topics.get(name.topic())?.get(&name.partition())
+    }
+
     pub(super) fn get_mut(&mut self, name: &TopicPartition) -> Option<&mut Slot> {
         self.topics
             .get_mut(name.topic())?

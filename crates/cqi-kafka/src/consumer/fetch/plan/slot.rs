@@ -37,7 +37,7 @@ pub(super) struct Slot {
     pub(super) taken: Option<u64>,
     /// The id of the request that is under way; another id's answer is void.
     pub(super) asked: Option<u64>,
-    /// Who made the last request.
+    /// Who made the last request for its records.
     pub(super) asked_by: Lane,
     /// Told after the chunks.
     pub(super) error: Option<Error>,
@@ -51,7 +51,7 @@ pub(super) struct Slot {
     astray: bool,
     hold_until: Now,
     pauses: Pauses,
-    /// When it last brought something.
+    /// When it last had its turn: it brought something, or had nothing.
     pub(super) served: u64,
     pub(super) high_watermark: Option<i64>,
     pub(super) last_stable_offset: Option<i64>,

@@ -106,7 +106,17 @@ fn what_an_open_transaction_holds_back_is_not_behind() {
 
 #[test]
 fn who_never_has_what_its_leader_claims_passes_its_turn() {
-    let (mut plan, _) = fetching(settings(), 5);
+    // The second takes less in an answer than a partition may bring.
+    for max_bytes in [i32::MAX, 100] {
+        passes_its_turn(FetchSettings {
+            max_bytes,
+            ..settings()
+        });
+    }
+}
+
+fn passes_its_turn(settings: FetchSettings) {
+    let (mut plan, _) = fetching(settings, 5);
     let log = log(4, 8);
     let first = ask(&mut plan);
     answer(&mut plan, first, &log, &[4]);
@@ -167,4 +177,23 @@ fn the_main_lane_takes_along_what_the_side_lane_waits_for() {
     assert!(plan.ask(0, Lane::Side, Duration::ZERO).is_err());
     answer(&mut plan, main, &log, &[1]);
     assert_eq!(drain(&mut plan), [8]);
+}
+
+#[test]
+fn who_is_left_out_of_an_answer_with_room_comes_next() {
+    let settings = FetchSettings {
+        max_buffered_bytes: 12 * 3 * 200,
+        ..settings()
+    };
+    let (mut plan, _) = fetching(settings, 3);
+    let log = log(8, 8);
+    let mut served = Vec::new();
+    for _ in 0..6 {
+        let ask = ask(&mut plan);
+        let first = ask.wants[0].partition.partition();
+        served.push(first);
+        answer(&mut plan, ask, &log, &[first]);
+        drain(&mut plan);
+    }
+    assert_eq!(served, [0, 1, 2, 0, 1, 2]);
 }
