@@ -13,14 +13,14 @@ fn wanted(ask: &Ask) -> Vec<i32> {
 }
 
 /// Answers with so many batches of some partitions, and nothing of the others.
-fn answer(plan: &mut Plan, ask: Ask, log: &Log, served: &[i32]) {
+fn answer(plan: &mut Plan, ask: Ask, log: &Log, served: &[i32]) -> Changes {
     let parts = ask.wants.iter().map(|want| {
         let partition = want.partition.partition();
         let batches = usize::from(served.contains(&partition));
         log.answer(partition, want.offset, batches, 0)
     });
     let parts = parts.collect();
-    plan.answered(ask, topics(parts), Duration::ZERO);
+    plan.answered(ask, topics(parts), Duration::ZERO)
 }
 
 fn side(plan: &mut Plan) -> Ask {
@@ -172,10 +172,10 @@ fn the_main_lane_takes_along_what_the_side_lane_waits_for() {
     assert_eq!(wanted(&main), [0, 1], "it is at its end");
     // Whoever is first, it comes once.
     log.append(1, 0);
-    answer(&mut plan, beside, &log, &[1]);
+    assert!(answer(&mut plan, beside, &log, &[1]).void);
     assert!(drain(&mut plan).is_empty());
     assert!(plan.ask(0, Lane::Side, Duration::ZERO).is_err());
-    answer(&mut plan, main, &log, &[1]);
+    assert!(!answer(&mut plan, main, &log, &[1]).void);
     assert_eq!(drain(&mut plan), [8]);
 }
 
