@@ -65,7 +65,7 @@ pub struct FetchSettings {
     /// batch above the limit comes nevertheless, bounded by the connection's largest frame. Each
     /// leader has an equal share, so that a slow one takes nothing from the others.
     ///
-    /// An answer's memory may be a quarter larger than it. Besides, each [`Client`](crate::Client)
+    /// An answer's memory may be 64 KiB and a quarter larger than it. Besides, each [`Client`](crate::Client)
     /// keeps up to 16 MiB that nobody holds any more for its next answers.
     ///
     /// Answers count as they came. Of compressed ones, one batch at a time is decompressed besides,

@@ -223,8 +223,7 @@ impl Plan {
     /// Takes the answer to a request.
     pub(super) fn answered(&mut self, ask: Ask, topics: Vec<FetchTopic>, now: Now) -> Changes {
         let mut lease = ask.lease;
-        let size = size(&topics);
-        lease.resize(size);
+        lease.resize(size(&topics));
         let lease = Arc::new(lease);
         let is_void = |want: &Want| {
             let slot = self.partitions.get(&want.partition);
@@ -252,11 +251,9 @@ impl Plan {
             }
         }
         changes.ready = !brought.is_empty();
-        // Who was passed over for want of room keeps its turn. Else each has had it, in this order,
-        // whatever its leader says that there is.
-        let room = ask.max_bytes.unsigned_abs() as usize;
-        let part = self.settings.partition_max_bytes.unsigned_abs() as usize;
-        if size + part.min(room) <= room {
+        if brought.is_empty() {
+            // Whoever is passed over keeps its turn, but not where all have nothing, whatever their
+            // leader says that there is.
             for want in &ask.wants {
                 let served = self.id();
                 if let Some(slot) = self.partitions.get_mut(&want.partition) {

@@ -51,7 +51,7 @@ pub(super) struct Slot {
     astray: bool,
     hold_until: Now,
     pauses: Pauses,
-    /// When it last had its turn: it brought something, or had nothing.
+    /// When it last had its turn: it brought something, or nothing as all that were asked with it.
     pub(super) served: u64,
     pub(super) high_watermark: Option<i64>,
     pub(super) last_stable_offset: Option<i64>,

@@ -181,8 +181,15 @@ fn the_main_lane_takes_along_what_the_side_lane_waits_for() {
 
 #[test]
 fn who_is_left_out_of_an_answer_with_room_comes_next() {
+    // All are asked for at once, or a part of them.
+    for fits in [3, 2] {
+        comes_next(fits);
+    }
+}
+
+fn comes_next(fits: usize) {
     let settings = FetchSettings {
-        max_buffered_bytes: 12 * 3 * 200,
+        max_buffered_bytes: 12 * fits * 200,
         ..settings()
     };
     let (mut plan, _) = fetching(settings, 3);
@@ -196,4 +203,18 @@ fn who_is_left_out_of_an_answer_with_room_comes_next() {
         drain(&mut plan);
     }
     assert_eq!(served, [0, 1, 2, 0, 1, 2]);
+}
+
+#[test]
+fn what_was_sought_or_given_up_meanwhile_is_void() {
+    let log = log(1, 8);
+    let (mut plan, _) = fetching(settings(), 2);
+    let first = ask(&mut plan);
+    plan.seek(&name(0), 0).unwrap();
+    assert!(answer(&mut plan, first, &log, &[]).void);
+    let second = ask(&mut plan);
+    plan.remove(&[name(1)].into());
+    assert!(answer(&mut plan, second, &log, &[]).void);
+    let third = ask(&mut plan);
+    assert!(!answer(&mut plan, third, &log, &[]).void);
 }
