@@ -131,6 +131,10 @@ fn a_caller_that_keeps_everything_is_served_by_each_broker() {
         plan.ask(0, Lane::Main, Duration::ZERO).is_err(),
         "what waits comes first"
     );
+    assert!(
+        plan.wakes(1, Lane::Main),
+        "who was refused looks again after each answer"
+    );
     let mut taken = plan.take().unwrap().unwrap();
     kept.push(Arc::clone(&taken.chunk.lease));
     let mut page = taken.chunk.read(plan.settings(), &mut None);
